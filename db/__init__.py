@@ -1,0 +1,1 @@
+"""The records: what was pushed, what was built, and every change of a build's status."""

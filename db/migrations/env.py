@@ -1,0 +1,54 @@
+"""Alembic's environment. A migration must work with the previous release's code running beside it."""
+
+from typing import Literal
+
+from alembic import context
+from sqlalchemy import Connection, Engine, text
+
+from db import models, report  # noqa: F401 -- the tables; without them Base knows of none
+from db.columns import AnyText, Base, UtcDateTime, Word
+from db.engine import Database
+from db.settings import SharedSettings
+
+_LOCK = 7031984  # any number, the same in every process that migrates
+
+
+def _engine() -> Engine:
+    given: Engine | None = context.config.attributes.get("engine")
+    return given if given is not None else Database(SharedSettings().database).engine
+
+
+def _render_item(kind: str, item: object, _context: object) -> str | Literal[False]:
+    # Migrations must not change with the models: they name the column types beneath our own.
+    if kind == "type" and isinstance(item, UtcDateTime):
+        return "sa.DateTime(timezone=True)"
+    if kind == "type" and isinstance(item, Word):
+        return f"sa.String({Word.impl.length})"
+    if kind == "type" and isinstance(item, AnyText):
+        return "sa.Text()"
+    return False
+
+
+def _run(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        # Two replicas that start at once migrate one after the other, however long the first takes; and a
+        # migration that cannot get a table's lock gives up rather than standing in front of every query.
+        connection.execute(text("SET LOCAL statement_timeout = '300s'"))
+        connection.execute(text("SET LOCAL lock_timeout = '300s'"))
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+        connection.execute(text("SET LOCAL lock_timeout = '10s'"))
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        render_as_batch=connection.dialect.name == "sqlite",
+        compare_server_default=True,
+        render_item=_render_item,
+    )
+    context.run_migrations()
+
+
+if context.is_offline_mode():
+    raise SystemExit("repo2hub migrates a running database only; set REPO2HUB_DATABASE_URL")
+
+with _engine().execution_options(begin="BEGIN IMMEDIATE").begin() as _connection:
+    _run(_connection)
