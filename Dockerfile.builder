@@ -1,0 +1,36 @@
+# The builder in a container, building with the engine of the host whose socket it is given:
+#
+#   docker buildx build -f Dockerfile.builder -t repo2hub-builder .
+#   docker run --init -v /var/run/docker.sock:/var/run/docker.sock -e REPO2HUB_DATABASE_URL=... repo2hub-builder
+#
+# The socket belongs to root and the group docker. As another user than root the builder needs that group:
+#
+#   --user 1000 --group-add "$(stat -c %g /var/run/docker.sock)"
+#
+# Who may use the socket is as good as root on the host, in either case.
+#
+# BASE_IMAGE is any Debian with Python 3.11 or newer and venv. Where TLS is intercepted, give one with your CA bundle.
+ARG BASE_IMAGE=python:3.11-slim-bookworm
+FROM ${BASE_IMAGE}
+
+RUN --mount=source=machine,target=/machine \
+    /machine/packages ca-certificates git && /machine/docker-client && rm -rf /var/lib/apt/lists/*
+
+# The locked requirements first: a change of our own code then reuses their layer.
+RUN --mount=source=requirements-builder.lock,target=/requirements.lock \
+    python3 -m venv /opt/repo2hub \
+    && /opt/repo2hub/bin/pip install --quiet --no-cache-dir --no-deps --require-hashes -r /requirements.lock
+RUN --mount=target=/source \
+    /opt/repo2hub/bin/pip install --quiet --no-cache-dir --no-deps /source
+
+# HOME and the data folder are writable for any --user.
+ENV PATH=/opt/repo2hub/bin:$PATH \
+    HOME=/var/lib/repo2hub \
+    REPO2HUB_DATA_DIR=/var/lib/repo2hub
+RUN mkdir -m 1777 /var/lib/repo2hub
+WORKDIR /var/lib/repo2hub
+
+# A builder whose engine does not answer can build nothing.
+HEALTHCHECK --interval=60s --timeout=20s --start-period=10s CMD ["docker", "version"]
+ENTRYPOINT ["repo2hub"]
+CMD ["builder"]

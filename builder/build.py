@@ -1,0 +1,273 @@
+"""One build, top to bottom, as a recipe: fetch, vet, fingerprint, run repo2docker, push.
+
+It knows nothing of the database: what it learns goes to a `Reporter`, what it made is returned, and what went
+wrong is raised.
+"""
+
+import errno
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, Self
+
+from builder import (
+    base_image,
+    checkout,
+    child,
+    fingerprint,
+    git_folder,
+    memory,
+    registry,
+    repo2docker,
+    uv_cache,
+    vet,
+)
+from builder.child import StopSignal
+from builder.engine import Engine, LocalImage
+from builder.errors import InfrastructureError
+from builder.git_access import GitAccess
+from builder.settings import BuilderSettings
+from builder.working_names import WorkingNames
+from builder.workspace import Workspaces, cache_key
+from db.github import is_at_github, repository_url, server_url
+from db.status import Phase
+
+MAX_CHECKOUT_BYTES = 10 * 2**30
+MAX_CHECKOUT_FILES = 500_000
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be built."""
+
+    build_id: int
+    attempt: int
+    repository: str
+    """`org/name`, or the address of a repository that is not at GitHub."""
+    commit: str
+    ref: str = ""
+    """In full; empty for a bare commit."""
+    force: bool = False
+    is_public: bool = False
+    """Known to be: then git needs no token, and gets no private code should it have changed since."""
+
+    @property
+    def may_need_token(self) -> bool:
+        """Whether GitHub may have to know who asks; no other server ever hears of the token."""
+        return is_at_github(self.repository) and not self.is_public
+
+
+@dataclass(frozen=True)
+class Built:
+    """The image that a build made: its name, its digest (see `db.models.Image`) and its size in bytes."""
+
+    name: str
+    digest: str
+    size: int
+
+
+class Reporter(Protocol):
+    """Who is told how it goes."""
+
+    def phase(self, phase: Phase) -> None: ...
+
+    def describe(self, fingerprint: str, title: str, author: str) -> None: ...
+
+    def write(self, text: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What every build of this process shares."""
+
+    settings: BuilderSettings
+    workspaces: Workspaces
+    working_names: WorkingNames
+    cache_key: bytes
+    environ: Mapping[str, str]
+    """The builder's own environment; each child gets the few variables that it needs."""
+
+    @classmethod
+    def of(cls, settings: BuilderSettings, environ: Mapping[str, str]) -> Self:
+        """Return the tools for a data folder, with a workspace to be closed at the end."""
+        workspaces = Workspaces(settings.data_dir)
+        key = cache_key(settings.data_dir)
+        return cls(settings, workspaces, WorkingNames(workspaces, key), key, environ)
+
+    @property
+    def worker(self) -> str:
+        """This process's name in the records: its host's, and its own on that host, new at each start."""
+        return self._worker(self.workspaces.name)
+
+    @property
+    def killed_workers(self) -> list[str]:
+        """The names of those that were killed and whose place this process takes."""
+        return [self._worker(name) for name in self.workspaces.left_by]
+
+    def _worker(self, workspace: str) -> str:
+        return f"{self.settings.worker_name}-{workspace.removeprefix('builder-')}"
+
+    def cache_id(self, job: Job) -> str:
+        """Return the secret name of the package cache: the repository's, for its own branches and tags.
+
+        Anybody can open a pull request, and GitHub gives a fork's commits out as the repository's own: whatever
+        else is built has a cache for itself, or it could put packages into the images of others.
+        """
+        if job.ref.startswith(("refs/heads/", "refs/tags/")):
+            return uv_cache.cache_id(self.cache_key, job.repository)
+        return uv_cache.cache_id(self.cache_key, f"{job.repository}@{job.ref or job.commit}")
+
+
+def build(job: Job, tools: Tools, report: Reporter, stop: StopSignal) -> Built:
+    """Build the image of a commit, under its final name, and push it where a registry is configured.
+
+    Raises UserError, InfrastructureError or Stopped; nothing is left running and no file is left behind.
+    """
+    try:
+        with tools.workspaces.open(f"build-{job.build_id}") as folder, Engine() as engine:
+            bench = _Bench(job, tools, report, stop, folder, engine)
+            report.phase(Phase.FETCHING)
+            bench.fetch()
+            report.phase(Phase.BUILDING)
+            image = bench.run_repo2docker()
+            if tools.settings.registry_url is None:
+                return Built(bench.image_name, image.id, image.size)
+            report.phase(Phase.PUSHING)
+            return Built(bench.image_name, bench.push(), image.size)
+    except OSError as exc:
+        if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise InfrastructureError(
+                "no_space", "There is no space left on the builder; an admin has to free some."
+            ) from exc
+        raise
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """One build's place of work: the steps of the recipe, with what they share."""
+
+    job: Job
+    tools: Tools
+    report: Reporter
+    stop: StopSignal
+    folder: Path
+    engine: Engine
+
+    @property
+    def image_name(self) -> str:
+        return self.tools.settings.image_name(self.job.repository, self.job.commit)
+
+    @property
+    def source(self) -> Path:
+        return self.folder / "source"
+
+    @property
+    def url(self) -> str:
+        return repository_url(self.tools.settings.github_url, self.job.repository)
+
+    def fetch(self) -> None:
+        """Fetch the commit, vet it, and tell what it is."""
+        settings, report = self.tools.settings, self.report
+        git_home = self.folder / "git"
+        for folder in (self.source, git_home):
+            folder.mkdir(mode=0o700)
+        report.write(f"[repo2hub] attempt {self.job.attempt}: fetching {self.url} at {self.job.commit}")
+        checkout.fetch(
+            self.url,
+            self.job.commit,
+            self.source,
+            access=GitAccess(
+                settings.github_url,
+                settings.github_token if self.job.may_need_token else None,
+                git_home,
+                settings.extra_ca_certs,
+                self.tools.environ,
+                server_url(settings.github_url, self.job.repository),
+                settings.git_hosts,
+            ),
+            stop=self.stop,
+            on_line=report.write,
+            total_limit=settings.build_timeout,
+            idle_limit=settings.build_idle_timeout,
+        )
+        vet.vet(self.source, max_bytes=MAX_CHECKOUT_BYTES, max_files=MAX_CHECKOUT_FILES)
+        title, author = checkout.commit_details(self.source)
+        if not git_folder.drop_git(self.source):
+            report.write("[repo2hub] .git stays, because a file of the repository needs it")
+        found = fingerprint.fingerprint(self.source, settings.recipe())
+        report.describe(found.value, title, author)
+
+    def run_repo2docker(self) -> LocalImage:
+        """Build the image and give it its final name.
+
+        Until then it has a name of its own: repo2docker does not build where a name exists, and a build that
+        is stopped or lost must not touch the image that people use.
+        """
+        settings = self.tools.settings
+        if settings.build_memory_limit is not None:
+            memory.limit_build_steps(settings.build_memory_limit)
+        with self.tools.working_names.give(self.job.build_id, self.job.attempt) as working_name:
+            try:
+                repo2docker.run(
+                    self._recipe(working_name),
+                    home=self.folder / "home",
+                    inherited=self.tools.environ,
+                    write=self.report.write,
+                    stop=self.stop,
+                    total_limit=settings.build_timeout,
+                    idle_limit=settings.build_idle_timeout,
+                )
+                self.stop.raise_if_set()
+                return self.engine.rename(working_name, self.image_name)
+            except BaseException:
+                with suppress(InfrastructureError):  # how the build ended matters more
+                    self.engine.forget(working_name)
+                raise
+
+    def _recipe(self, image: str) -> repo2docker.Recipe:
+        settings, client = self.tools.settings, self.engine.client
+        base = base_image.resolve(client, settings.base_image, settings.extra_ca_certs)
+        uses_uv = "uv" in settings.buildpacks
+        return repo2docker.Recipe(
+            checkout=self.source,
+            image=image,
+            repository_url=self.url,
+            commit=self.job.commit,
+            buildpacks=settings.buildpacks,
+            base_image=base,
+            python_version=base_image.python_version(client, base) if uses_uv else None,
+            cache_id=self.tools.cache_id(self.job),
+            repo_dir=settings.repo_dir,
+            no_cache=self.job.force,
+        )
+
+    def push(self) -> str:
+        """Push the image and return its manifest's digest."""
+        digests: list[str] = []
+        errors: list[str] = []
+
+        def on_line(line: str) -> None:
+            text, digest, error = registry.read_line(line)
+            if text:
+                self.report.write(text)
+            if digest:
+                digests.append(digest)
+            if error:
+                errors.append(error)
+                self.report.write(f"[repo2hub] not pushed: {error}")
+
+        self.report.write(f"[repo2hub] pushing {self.image_name}")
+        environ = self.tools.environ
+        returncode = child.run(
+            registry.command(self.image_name),
+            env={name: value for name, value in environ.items() if not name.startswith("REPO2HUB_")},
+            cwd=self.folder,
+            on_line=on_line,
+            stop=self.stop,
+            total_limit=self.tools.settings.build_timeout,
+            idle_limit=self.tools.settings.build_timeout,
+        )
+        if returncode != 0 or not digests:
+            raise registry.failure(errors[-1] if errors else "the push ended without a digest")
+        return digests[-1]

@@ -1,0 +1,105 @@
+"""The files of exactly one commit, fetched without history and without trusting the repository.
+
+repo2docker could clone by itself, but it fetches the whole history, may take another ref than the asked one, and
+keeps a `.git` that differs between two clones of one commit, which breaks the layer cache (`drop_git`).
+"""
+
+import re
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from builder import git_errors, submodules
+from builder.child import StopSignal
+from builder.errors import InfrastructureError, UserError
+from builder.git_access import LOCAL_ENVIRONMENT, GitAccess
+from builder.git_command import Git, GitFailed
+from builder.output import one_line
+from db.git_hosts import NotAllowed
+
+MAX_TITLE, MAX_AUTHOR = 200, 100
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+
+def fetch(
+    url: str,
+    commit: str,
+    folder: Path,
+    *,
+    access: GitAccess,
+    stop: StopSignal,
+    on_line: Callable[[str], None],
+    total_limit: float,
+    idle_limit: float,
+) -> None:
+    """Put the files of `commit` of the repository at `url` into the empty `folder`, submodules included.
+
+    `commit` is 40 hexadecimal digits (ValueError else). It is asked for by its hash alone, so the heads of pull
+    requests and commits that were pushed away work as long as GitHub has them; a server that refuses such a
+    request (GitHub does not) is not worked around. Git LFS pointers stay pointers.
+    Raises UserError, InfrastructureError or Stopped.
+    """
+    if not _COMMIT.fullmatch(commit):
+        raise ValueError(f"not a full commit hash: {commit!r}")
+    git = Git(folder, stop, on_line, time.monotonic(), total_limit, idle_limit)
+    anonymous = access.environment()
+    git(["init", "--quiet", "--template=", "--initial-branch=repo2hub", "."], anonymous)
+    # Relative URLs of submodules are resolved against it.
+    git(["remote", "add", "origin", url], anonymous)
+    _fetch_commit(git, access, url, commit)
+    try:
+        git(["checkout", "--quiet", "--force", "--detach", commit, "--"], anonymous)
+    except GitFailed as exc:
+        raise git_errors.checkout_error(exc.said) from None
+    submodules.fetch(git, access)
+
+
+def _fetch_commit(git: Git, access: GitAccess, url: str, commit: str) -> None:
+    """Fetch it; a redirect is followed with our own rules, and not by git (see `db.git_hosts`)."""
+    at_github, env = access.is_github(url), _environment(access, url)
+    try:
+        git(_asking(url, commit), env)
+    except GitFailed as exc:
+        if not git_errors.has_moved(exc.said):
+            with_token = access.token is not None
+            raise git_errors.fetch_error(
+                url, commit, exc.said, with_token=with_token, at_github=at_github
+            ) from None
+    else:
+        return
+    try:
+        if at_github:
+            # A renamed repository: git may follow, now that it has no token to send along.
+            git(_asking(url, commit), access.environment())
+        else:
+            # The usual redirect is GitLab's, to the suffix.
+            git(_asking(f"{url}.git", commit), env)
+    except GitFailed as exc:
+        raise git_errors.moved_error(url, commit, exc.said, at_github=at_github) from None
+
+
+def _asking(url: str, commit: str) -> list[str]:
+    return ["fetch", "--progress", "--no-tags", "--no-recurse-submodules", "--depth=1", "--", url, commit]
+
+
+def _environment(access: GitAccess, url: str) -> dict[str, str]:
+    try:
+        return access.environment(url, urls=[url])
+    except NotAllowed as exc:
+        raise UserError("host_not_allowed", f"{urlsplit(url).netloc} {exc}.") from None
+    except OSError:
+        raise InfrastructureError(
+            "github_unreachable", f"{urlsplit(url).hostname} could not be reached: it has no address."
+        ) from None
+
+
+def commit_details(folder: Path) -> tuple[str, str]:
+    """Return the title and the author's name of the commit that is checked out, short and on one line each."""
+    argv = ["git", "-c", "log.showSignature=false", "log", "-1", "--format=%s%x00%an", "--encoding=UTF-8"]
+    said = subprocess.run(
+        argv, cwd=folder, env=LOCAL_ENVIRONMENT, capture_output=True, check=True, timeout=60
+    ).stdout
+    title, _, author = said.decode("utf-8", "replace").partition("\0")
+    return one_line(title, MAX_TITLE), one_line(author, MAX_AUTHOR)

@@ -1,0 +1,52 @@
+"""A limit to the memory of build steps, set where the engine runs them: in its control group.
+
+repo2docker's own limit is not supported with buildx, and `buildx build --memory` is ignored by the engine's own
+builder. What works is the control group that all RUN steps of an engine are children of. So the limit is for
+all builds of the engine together, and the builder must be able to write to the control groups of the engine's
+machine. A step that goes beyond is killed (exit code 137).
+"""
+
+from contextlib import suppress
+from pathlib import Path
+
+from builder.errors import InfrastructureError
+
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+def limit_build_steps(limit: int, cgroups: Path = CGROUPS) -> None:
+    """Limit all build steps together to `limit` bytes; raises InfrastructureError where that cannot be done.
+
+    The group is made where no build has run since the engine started; the engine then uses it.
+    """
+    try:
+        group, file = group_of_build_steps(cgroups)
+        group.mkdir(exist_ok=True)
+        (group / file).write_text(str(limit))
+    except OSError as exc:
+        raise InfrastructureError(
+            "memory_limit_unenforceable",
+            "REPO2HUB_BUILD_MEMORY_LIMIT cannot be enforced here: the builder must run on the engine's machine, "
+            "may write its control groups, and the engine must use the cgroupfs driver "
+            '("exec-opts": ["native.cgroupdriver=cgroupfs"] in its daemon.json).',
+        ) from exc
+
+
+def lift_limit(cgroups: Path = CGROUPS) -> None:
+    """Take back what an earlier builder has set; nothing happens where the group is not ours to change."""
+    with suppress(OSError):
+        group, file = group_of_build_steps(cgroups)
+        if group.is_dir():
+            (group / file).write_text("max" if file == "memory.max" else "-1")
+
+
+def group_of_build_steps(cgroups: Path = CGROUPS) -> tuple[Path, str]:
+    """Return the group, which may not exist yet, and the name of its limit's file, of version 1 or 2.
+
+    Raises OSError where no engine's control group is in sight.
+    """
+    if (cgroups / "memory" / "docker").is_dir():
+        return cgroups / "memory" / "docker" / "buildkit", "memory.limit_in_bytes"
+    if (cgroups / "docker").is_dir() and (cgroups / "cgroup.controllers").is_file():
+        return cgroups / "docker" / "buildkit", "memory.max"
+    raise FileNotFoundError(f"no control group of a container engine below {cgroups}")

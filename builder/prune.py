@@ -1,0 +1,107 @@
+"""Freeing a builder's disk: images that nobody uses, and the engine's build cache beyond a size.
+
+An image's record goes first, so that no lookup gives it out any more, and the image a while later: whoever was
+told of it a moment ago has by then a container, and the engine keeps what a container uses. Then its record comes
+back. Where images are in a registry their records stay, and only this machine's copies go.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from builder.engine import Engine
+from builder.errors import InfrastructureError
+from db import retention
+from db.engine import Database
+from db.retention import Unneeded
+
+GRACE = 60.0
+"""Seconds between an image's last answer to a lookup and its removal from the engine."""
+
+
+@dataclass(frozen=True)
+class Removed:
+    """What became of the images: how many are gone, and the names of those that are in use."""
+
+    count: int
+    kept: tuple[str, ...]
+
+
+def remove_images(
+    database: Database,
+    engine: Engine,
+    images: Sequence[Unneeded],
+    *,
+    unused_since: datetime,
+    in_registry: bool,
+    wait: Callable[[float], None] = time.sleep,
+) -> Removed:
+    """Remove images from the engine, and from the records where no registry has them.
+
+    Raises InfrastructureError where the engine does not answer; what was not removed by then has its record again.
+    """
+    in_use = engine.names_in_use()
+    used = [image.name for image in images if image.name in in_use]
+    free = [image for image in images if image.name not in in_use]
+    if in_registry:
+        kept = [image.name for image in free if not engine.forget(image.name)]
+        return Removed(len(free) - len(kept), (*used, *kept))
+    records: list[dict[str, Any]] = []
+    try:
+        _forget(database, free, unused_since, records)
+        if records:
+            wait(GRACE)
+        removed, kept = _remove(database, engine, records)
+    finally:
+        _remember(database, records)  # of what was not come to: an engine that is away, Ctrl-C
+    return Removed(removed, (*used, *kept))
+
+
+def _remove(database: Database, engine: Engine, records: list[dict[str, Any]]) -> tuple[int, list[str]]:
+    """Take each record out and remove its image; one whose image stays in the engine is remembered."""
+    removed, kept = 0, []
+    while records:
+        with database.read() as session:
+            is_wanted = retention.is_wanted_again(session, records[-1])
+        record = records.pop()
+        if not is_wanted and _is_gone(database, engine, record):
+            removed += 1
+        else:
+            kept.append(str(record["name"]))
+            _remember(database, [record])
+    return removed, kept
+
+
+def _is_gone(database: Database, engine: Engine, record: dict[str, Any]) -> bool:
+    """Remove an image; False where the engine keeps it.
+
+    An engine that does not answer in time may finish all the same: the record comes back only with the image.
+    """
+    name = str(record["name"])
+    try:
+        return engine.forget(name)
+    except InfrastructureError:
+        if engine.inspect(name) is not None:
+            _remember(database, [record])
+        raise
+
+
+def _forget(
+    database: Database, images: Sequence[Unneeded], unused_since: datetime, records: list[dict[str, Any]]
+) -> None:
+    """Add to `records` what is taken out of the database."""
+    for image in images:
+        # One short transaction each: lookups and builds write meanwhile.
+        with database.write() as session:
+            record = retention.forget_image(session, image.image_id, unused_since=unused_since)
+        if record is not None:
+            records.append(record)
+
+
+def _remember(database: Database, records: Sequence[dict[str, Any]]) -> None:
+    for record in records:
+        # Each by itself: two images of one transaction could wait for builds that record others in turn.
+        with database.write() as session:
+            retention.remember_image(session, record)

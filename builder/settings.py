@@ -1,0 +1,87 @@
+"""The builder's settings, besides those that all roles share."""
+
+import re
+import socket
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+
+from db.channels import GITHUB_STATUS
+from db.settings import SharedSettings
+
+_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+
+
+def _bytes(value: object) -> object:
+    """Read 2147483648, 2048m or 2g, as `docker run --memory` does."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"(\d+)\s*([kmgt]?)b?", value.strip().lower())
+    if match is None:
+        raise ValueError("write a number of bytes, or one with k, m, g or t behind it, such as 4g")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+Bytes = Annotated[int, BeforeValidator(_bytes)]
+
+
+class BuilderSettings(SharedSettings):
+    """What one builder process needs to know."""
+
+    extra_ca_certs: Path | None = None
+    """A PEM bundle for builds behind a network that intercepts TLS."""
+    build_timeout: float = Field(default=3600, gt=0)
+    """Seconds that fetching, building and pushing may take, each."""
+    build_idle_timeout: float = Field(default=900, gt=0)
+    """Seconds that a build may go without a word."""
+    build_memory_limit: Bytes | None = Field(default=None, ge=64 * 2**20)
+    """Bytes that the engine's build steps may use, all together."""
+    build_slots: int = Field(default=1, ge=1, le=64)
+    """How many builds this process runs at once."""
+    worker_name: str = Field(default_factory=socket.gethostname)
+
+    @field_validator("extra_ca_certs")
+    @classmethod
+    def _readable_certificates(cls, value: Path | None) -> Path | None:
+        if value is None:
+            return value
+        try:
+            found = b"-----BEGIN CERTIFICATE-----" in value.read_bytes()
+        except OSError as exc:
+            raise ValueError(f"cannot read {value}: {exc.strerror}") from exc
+        if not found:
+            raise ValueError(f"{value} holds no PEM certificate (-----BEGIN CERTIFICATE-----)")
+        return value
+
+    @field_validator("github_app_private_key")
+    @classmethod
+    def _usable_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None:
+            return value
+        # Where a variable cannot hold line breaks they are written as \\n.
+        pem = value.get_secret_value().replace("\\n", "\n")
+        if not _is_rsa_key(pem):
+            raise ValueError("it is no RSA private key in PEM form, as GitHub gives it for download")
+        return SecretStr(pem)
+
+    @model_validator(mode="after")
+    def _means_to_report(self) -> Self:
+        if self.github_app_id is not None and self.github_app_private_key is None:
+            raise ValueError("REPO2HUB_GITHUB_APP_PRIVATE_KEY: the App needs its private key")
+        if GITHUB_STATUS in self.channels and self.github_app_id is None and self.github_status_token is None:
+            raise ValueError(
+                "REPO2HUB_GITHUB_STATUS_TOKEN: commit statuses need it, or REPO2HUB_GITHUB_APP_ID"
+            )
+        return self
+
+
+def _is_rsa_key(pem: str) -> bool:
+    # Here, so that `repo2hub doctor` knows these settings on a host without the builder's packages.
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey  # noqa: PLC0415
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
+
+    try:
+        return isinstance(load_pem_private_key(pem.encode(), password=None), RSAPrivateKey)
+    except (ValueError, TypeError):  # not passed on: they quote what they were given
+        return False

@@ -1,0 +1,286 @@
+"""The loop: reap, claim, build, finish. As many builds at once as there are slots, each in a thread."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from builder import build as recipe
+from builder import memory
+from builder.build import Built, Job, Tools
+from builder.buildlog import BuildLog
+from builder.child import StopSignal
+from builder.engine import Engine
+from builder.errors import InfrastructureError, Stopped, StopReason, UserError
+from builder.housekeeping import Housekeeping
+from builder.lease import LeaseKeeper
+from builder.output import MIN_SECRET, Masker
+from builder.presence import Presence
+from builder.report import Reporting
+from builder.settings import BuilderSettings
+from db import builds, images, queue
+from db.engine import Database
+from db.models import Build
+from db.queue import LEASE, Lease, Result
+from db.status import Phase, Reason, Status
+
+log = structlog.get_logger()
+
+_POLL = 5.0  # seconds between two looks at the queue, should a call get lost
+_REAP_EVERY = 10.0  # seconds
+_ENGINE_ENDS = 0.5  # seconds in which the engine ends what it was told to stop, or finishes it
+_BACK_OFF = 2.0  # seconds without asking a database that does not answer
+
+
+def serve(
+    settings: BuilderSettings, database: Database, stop: threading.Event, environ: Mapping[str, str]
+) -> None:
+    """Work until `stop` is set; then give running builds back at once and return."""
+    if settings.build_memory_limit is None:
+        memory.lift_limit()
+    tools = Tools.of(settings, environ)
+    try:
+        with Reporting(settings, database):
+            Worker(tools, database, stop).serve()
+    finally:
+        tools.workspaces.close()
+
+
+class Worker:
+    """Claims builds for its free slots and runs each in a thread of its own."""
+
+    def __init__(self, tools: Tools, database: Database, stop: threading.Event) -> None:
+        self._tools = tools
+        self._database = database
+        self._stop = stop
+        self._running: dict[threading.Thread, StopSignal] = {}
+        self._slot_freed = threading.Semaphore(tools.settings.build_slots)
+        self._reaped_at = 0.0
+        self._presence = Presence(
+            tools.worker, tools.settings.build_slots, database, replaces=tools.killed_workers
+        )
+        self._housekeeping = Housekeeping(database)
+
+    def serve(self) -> None:
+        """Claim and build until told to stop."""
+        name = self._tools.worker
+        log.info("worker.started", worker=name, slots=self._tools.settings.build_slots)
+        while not self._stop.is_set():
+            self._presence.say()
+            self._housekeeping.clean_up()
+            if not self._slot_freed.acquire(timeout=0.5):
+                continue
+            build = self._next()
+            if build is None:
+                self._slot_freed.release()
+            else:
+                self._start(build)
+        self._release_all()
+        self._presence.leave()
+        log.info("worker.stopped", worker=name)
+
+    def _next(self) -> Build | None:
+        """Return the next build, having waited for one at most a few seconds."""
+        try:
+            self._reap()
+            with self._database.write() as session:
+                build = queue.claim(session, worker=self._tools.worker, now=datetime.now(UTC))
+                if build is not None:
+                    return builds.get(session, build.id)
+            self._database.wait_for_work(_POLL, self._stop)
+        except SQLAlchemyError as exc:
+            log.warning("worker.database_unavailable", error=str(exc)[:200])
+            self._stop.wait(_BACK_OFF)
+        return None
+
+    def _reap(self) -> None:
+        if time.monotonic() - self._reaped_at < _REAP_EVERY:
+            return
+        with self._database.write() as session:
+            for build_id, status in queue.reap(session, now=datetime.now(UTC)):
+                log.warning("build.lost", build=build_id, status=status)
+        self._forget_what_is_left()
+        self._reaped_at = time.monotonic()
+
+    def _forget_what_is_left(self) -> None:
+        """Remove the images of builds that were stopped and which the engine finished all the same."""
+        names = self._tools.working_names
+        if not names.is_due():
+            return
+        try:
+            with Engine() as engine:
+                left = names.sweep(engine)
+        except InfrastructureError as exc:
+            log.warning("worker.engine_unavailable", error=exc.message)
+        else:
+            if left:
+                log.info("worker.forgot", images=left)
+
+    def _start(self, build: Build) -> None:
+        signal = StopSignal()
+        thread = threading.Thread(target=self._work, args=(build, signal), name=f"build-{build.id}")
+        self._running = {t: s for t, s in self._running.items() if t.is_alive()}
+        self._running[thread] = signal
+        thread.start()
+
+    def _work(self, build: Build, signal: StopSignal) -> None:
+        try:
+            Attempt(build, self._tools, self._database, signal).run()
+        except Exception:
+            log.exception("build.crashed", build=build.id)
+        finally:
+            self._slot_freed.release()
+
+    def _release_all(self) -> None:
+        running = {thread: signal for thread, signal in self._running.items() if thread.is_alive()}
+        for signal in running.values():
+            signal.set(StopReason.RELEASED)
+        for thread in running:
+            thread.join(timeout=60)
+        if running:
+            time.sleep(_ENGINE_ENDS)
+            self._forget_what_is_left()
+
+
+class Attempt:
+    """One attempt at one build: runs it, tells the database how it goes, and ends it as it ended."""
+
+    def __init__(self, build: Build, tools: Tools, database: Database, signal: StopSignal) -> None:
+        self._build = build
+        self._lease = Lease(build.id, build.attempt)
+        self._tools = tools
+        self._database = database
+        self._signal = signal
+        self._job = Job(
+            build_id=build.id,
+            attempt=build.attempt,
+            repository=build.repository.full_name,
+            commit=build.commit,
+            ref=build.ref,
+            force=build.force,
+            is_public=build.repository.private_known and not build.repository.private,
+        )
+        self._log: BuildLog | None = None
+        self._log_context = log.bind(build=build.id, attempt=build.attempt, repository=self._job.repository)
+
+    def run(self) -> None:
+        """Run it to one of its ends; the lease is kept until that end is written."""
+        self._log_context.info("build.claimed", commit=self._job.commit)
+        masker = Masker(self._secrets())
+        with LeaseKeeper(self._database, self._lease, self._signal):
+            with BuildLog(self._database, self._lease, masker, self._lost) as self._log:
+                end = self._try(masker)
+            self._settle(end)
+
+    def _try(self, masker: Masker) -> Callable[[Session], object]:
+        """Build, and return the transition that ends the attempt."""
+        try:
+            built = recipe.build(self._job, self._tools, self, self._signal)
+        except UserError as exc:
+            return self._failed(exc.reason, exc.cause, masker.mask(exc.message))
+        except InfrastructureError as exc:
+            return self._retried(exc.cause, masker.mask(exc.message))
+        except Stopped as exc:
+            return self._stopped(exc.why)
+        except Exception:
+            self._log_context.exception("build.internal_error")
+            return self._retried("internal_error", "Something went wrong in the builder; its log says what.")
+        self.write(f"[repo2hub] ready: {built.name}")
+        return lambda session: self._succeed(session, built)
+
+    def _succeed(self, session: Session, built: Built) -> bool:
+        now = datetime.now(UTC)
+        if not queue.finish(session, self._lease, Result(Status.SUCCEEDED), now=now):
+            return False
+        # The image says what it was made by, which is this builder's recipe, whatever was asked for.
+        images.record(
+            session,
+            build=self._build,
+            recipe=self._tools.settings.recipe(),
+            name=built.name,
+            digest=built.digest,
+            size=built.size,
+            now=now,
+        )
+        return True
+
+    def _failed(self, reason: Reason, cause: str, message: str) -> Callable[[Session], object]:
+        self.write(f"[repo2hub] failed: {message}")
+        result = Result(Status.FAILED, reason, cause, message)
+        return lambda session: queue.finish(session, self._lease, result, now=datetime.now(UTC))
+
+    def _retried(self, cause: str, message: str) -> Callable[[Session], object]:
+        self.write(f"[repo2hub] {message}")
+        return lambda session: queue.retry(
+            session, self._lease, cause=cause, message=message, now=datetime.now(UTC)
+        )
+
+    def _stopped(self, why: StopReason) -> Callable[[Session], object]:
+        if why is StopReason.CANCELLED:
+            self.write("[repo2hub] cancelled")
+            result = Result(Status.CANCELLED, Reason.REQUESTED)
+            return lambda session: queue.finish(session, self._lease, result, now=datetime.now(UTC))
+        if why is StopReason.RELEASED:
+            self.write("[repo2hub] the builder is being stopped; the build goes back to the queue")
+            return lambda session: queue.release(session, self._lease, now=datetime.now(UTC))
+        return lambda _session: False
+
+    def _settle(self, end: Callable[[Session], object]) -> None:
+        """Write the end; tried for as long as the lease can hold, since nobody else knows how it ended."""
+        give_up_at = time.monotonic() + LEASE.total_seconds()
+        while True:
+            try:
+                with self._database.write() as session:
+                    outcome = end(session)
+            except SQLAlchemyError as exc:
+                self._log_context.warning("build.end_not_stored", error=str(exc)[:200])
+                if time.monotonic() > give_up_at:
+                    return
+                time.sleep(_BACK_OFF)
+                continue
+            self._log_context.info("build.ended", outcome=str(outcome))
+            return
+
+    def _secrets(self) -> list[str]:
+        ours = self._tools.settings
+        tokens = (
+            ours.github_token,
+            ours.github_status_token,
+            ours.github_app_private_key,
+            ours.notify_secret,
+        )
+        known = [token.get_secret_value() for token in tokens if token is not None]
+        known += [self._database.url.password or "", self._tools.cache_id(self._job)]
+        return [secret for secret in known if len(secret) >= MIN_SECRET]
+
+    def _lost(self) -> None:
+        self._signal.set(StopReason.LOST)
+
+    def phase(self, phase: Phase) -> None:
+        """Note what the build is doing; a database that is away for a moment does not end a build."""
+        self._note(lambda session: queue.enter_phase(session, self._lease, phase, now=datetime.now(UTC)))
+        self._signal.raise_if_set()
+
+    def describe(self, fingerprint: str, title: str, author: str) -> None:
+        """Note what the checkout told."""
+        details = {"fingerprint": fingerprint, "title": title, "author": author}
+        self._note(lambda session: queue.describe(session, self._lease, **details))
+
+    def _note(self, statement: Callable[[Session], bool]) -> None:
+        try:
+            with self._database.write() as session:
+                held = statement(session)
+        except SQLAlchemyError as exc:
+            self._log_context.warning("build.note_not_stored", error=str(exc)[:200])
+            return
+        if not held:
+            self._lost()
+
+    def write(self, text: str) -> None:
+        """Add to the build's log."""
+        if self._log is not None:
+            self._log.write(text)

@@ -1,0 +1,125 @@
+"""The builder's private folders: one for each build, gone with it, even after a crash."""
+
+import fcntl
+import os
+import secrets
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+class Workspaces:
+    """A folder of this process under `data_dir/work`, held by a lock that dies with the process."""
+
+    def __init__(self, data_dir: Path) -> None:
+        root = data_dir / "work"
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.left_by = _sweep(root)
+        """The names of builders of this data folder that were killed, whose place this one takes."""
+        self._folder, self._lock = _make(root)
+
+    @property
+    def name(self) -> str:
+        """This process's name among the builders of its data folder: letters, digits, `-` and `_`."""
+        return self._folder.name
+
+    def living(self) -> set[str]:
+        """Return the names of the builders that work on this data folder now."""
+        return {folder.name for folder in self._folder.parent.glob("builder-*") if _is_held(folder)}
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[Path]:
+        """Give an empty folder for one build; it is removed with all that is in it."""
+        folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self._folder))
+        try:
+            yield folder
+        finally:
+            _remove(folder)
+
+    def close(self) -> None:
+        """Remove this process's folder."""
+        _remove(self._folder)
+        os.close(self._lock)
+
+
+def _make(root: Path) -> tuple[Path, int]:
+    """Return a new folder and its lock, which is held."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix="builder-", dir=root))
+        lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if (folder / "lock").exists():
+            return folder, lock
+        os.close(lock)  # a builder that started at this very moment took it for a dead one's, and removed it
+
+
+def _sweep(root: Path) -> list[str]:
+    """End and remove what builders that are gone have left, and return their names: nobody holds their lock.
+
+    A builder that was killed could not end its children; they still work in that folder.
+    """
+    gone = []
+    for folder in root.glob("builder-*"):
+        with suppress(OSError):
+            lock = os.open(folder / "lock", os.O_RDWR)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                gone.append(folder.name)
+                _kill_processes_in(folder)
+                _remove(folder)
+            finally:
+                os.close(lock)
+    return gone
+
+
+def _is_held(folder: Path) -> bool:
+    try:
+        lock = os.open(folder / "lock", os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
+def _kill_processes_in(folder: Path) -> None:
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (process / "cwd").readlink().is_relative_to(folder):
+                os.kill(int(process.name), signal.SIGKILL)
+
+
+def _remove(folder: Path) -> None:
+    def make_writable(_function: object, path: str, _error: object) -> None:
+        # A repository may hold folders without permissions; they are ours all the same.
+        with suppress(OSError):
+            parent = Path(path).parent
+            parent.chmod(0o700)
+            if not Path(path).is_symlink():
+                Path(path).chmod(0o700)
+            Path(path).unlink() if not Path(path).is_dir() else shutil.rmtree(path, ignore_errors=True)
+
+    shutil.rmtree(folder, onerror=make_writable)
+
+
+def cache_key(data_dir: Path) -> bytes:
+    """Return this builder's secret for naming package caches, made at the first call."""
+    path = data_dir / "cache.key"
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with suppress(FileExistsError):
+        fresh = path.with_name(f"cache.key.{secrets.token_hex(4)}")
+        descriptor = os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_bytes(32))
+        try:
+            os.link(fresh, path)  # atomic, and fails where another process was first
+        finally:
+            fresh.unlink()
+    return path.read_bytes()
