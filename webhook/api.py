@@ -1,0 +1,255 @@
+"""The API under /api/v1: which image is it, build it, how far is it, stop it. For the hub, scripts and pages."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+from flask import Blueprint, Response, jsonify, request
+from sqlalchemy.orm import Session
+
+from db import builds, images, logs, queue, repositories
+from db.engine import Database
+from db.logs import Position
+from db.models import Build, Repository
+from db.queue import Enqueued
+from db.status import Cancelled, Status, Trigger
+from webhook import build_json, rules
+from webhook.auth import Guard
+from webhook.build_json import JSON, Describe
+from webhook.connection import Connection
+from webhook.lookup import Hit, Lookup, Miss
+from webhook.metrics import Metrics
+from webhook.parameters import build_id as parse_id
+from webhook.parameters import number, unknown_build, wanted_build, with_query, word
+from webhook.person import may_change, may_see, may_see_build, sees
+from webhook.places import TooManyStreams
+from webhook.problem import Problem
+from webhook.resolve import BUILD_AGE, Resolved, Resolver
+from webhook.revision import parse_ref, parse_repository
+from webhook.settings import WebSettings
+from webhook.stream import Streams
+from webhook.wish import Wish, Wishes
+
+MAX_PAGE = 100
+_PAGE = 50  # chunks of a log in memory at a time
+
+log = structlog.get_logger()
+
+Answer = Response | tuple[Response, int] | tuple[Response, int, dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Api:
+    """The views of one deployment."""
+
+    settings: WebSettings
+    database: Database
+    lookup: Lookup
+    resolver: Resolver
+    wishes: Wishes
+    streams: Streams
+    describe: Describe
+    guard: Guard
+    metrics: Metrics
+    clock: Callable[[], datetime]
+
+    def blueprint(self) -> Blueprint:
+        """Return the routes, to be registered under the base path."""
+        api = Blueprint("api", __name__, url_prefix="/api/v1")
+        api.before_request(lambda: self.guard.check(request))
+        api.add_url_rule("/images/gh/<path:spec>", view_func=self.image, methods=["GET"])
+        api.add_url_rule("/builds", view_func=self.list_builds, methods=["GET"])
+        api.add_url_rule("/builds", view_func=self.request_build, methods=["POST"])
+        api.add_url_rule("/builds/<build>", view_func=self.build, methods=["GET"])
+        api.add_url_rule("/builds/<build>/log", view_func=self.log, methods=["GET"])
+        api.add_url_rule("/builds/<build>/cancel", view_func=self.cancel, methods=["POST"])
+        api.add_url_rule("/builds/<build>/rebuild", view_func=self.rebuild, methods=["POST"])
+        return api
+
+    def image(self, spec: str) -> Answer:
+        """Answer which image `org/repo/ref` has; without a ref, HEAD is meant."""
+        org, _, rest = spec.partition("/")
+        repo, _, ref = rest.partition("/")
+        found = self.lookup.find(self._served(f"{org}/{repo}"), ref or "HEAD", self.guard.person())
+        self.metrics.lookup(hit=isinstance(found, Hit))
+        if isinstance(found, Miss):
+            return jsonify(self.describe.miss(found)), 404
+        answer = jsonify(build_json.hit(found))
+        if self.lookup.is_use_due(found):
+            # After the answer is sent: whoever starts a server does not wait for a write.
+            answer.call_on_close(lambda: self.lookup.record_use(found.image_id))
+        return answer
+
+    def list_builds(self) -> Answer:
+        """Answer builds, newest first; `next` is where the page below is."""
+        given = request.args.to_dict()
+        limit = number(given.get("limit", "50"), "limit", MAX_PAGE)
+        before = number(given["before"], "before") if "before" in given else None
+        status = word(given["status"], "status", Status) if "status" in given else None
+        with self.database.read() as session:
+            wanted = self._filter(session)
+            page: Sequence[Build] = ()
+            if wanted is not None:
+                repository_id, ref = wanted
+                page = builds.newest_first(
+                    session,
+                    repository_id=repository_id,
+                    ref=ref,
+                    status=status,
+                    before=before,
+                    limit=limit + 1,
+                    sees=sees(self.guard.person()),
+                )
+            shown = self.describe.page(session, page[:limit], self.clock())
+        more = len(page) > limit
+        below = with_query(request.path, given, before=shown[-1]["id"]) if more else None
+        return jsonify(builds=shown, next=below)
+
+    def request_build(self) -> Answer:
+        """Ask for the image of a ref."""
+        repository, ref, force = wanted_build(request.get_data(cache=False))
+        full_name = self._served(repository)
+        resolved = self.resolver.resolve(full_name, parse_ref(ref), self.guard.person(), max_age=BUILD_AGE)
+        return self._enqueue(full_name, resolved, force=force)
+
+    def build(self, build: str) -> Answer:
+        """Answer all that there is to know of a build."""
+        with self.database.read() as session:
+            found = self._existing(session, build)
+            return jsonify(self.describe.build(session, found, self.clock()))
+
+    def log(self, build: str) -> Answer:
+        """Answer a build's log: as text what there is, or as events to its end."""
+        build_id = parse_id(build)
+        if "text/event-stream" in request.accept_mimetypes.values():
+            with self.database.read() as session:
+                self._existing(session, build)
+            return self._events(build_id)
+        attempt = request.args.get("attempt")
+        with self.database.read() as session:
+            self._existing(session, build)
+            newest = logs.last_position(session, build_id).attempt
+        wanted = newest if attempt is None else number(attempt, "attempt", 999_999_999)
+        return Response(self._text(build_id, wanted), content_type="text/plain; charset=utf-8")
+
+    def cancel(self, build: str) -> Answer:
+        """Stop a build: at once while it is queued, else within its builder's next heartbeat."""
+        with self.database.write() as session:
+            build_id = self._changeable(session, build).id
+            outcome = queue.cancel(session, build_id, by=self.guard.person().name, now=self.clock())
+        if outcome is Cancelled.TOO_LATE:
+            raise Problem(409, "already_finished", "The build has ended already.")
+        log.info("build.cancel", build=build_id, outcome=outcome.value)
+        with self.database.read() as session:
+            shown = self.describe.build(session, self._existing(session, build), self.clock())
+        return jsonify(outcome=outcome, build=shown), 200 if outcome is Cancelled.DONE else 202
+
+    def rebuild(self, build: str) -> Answer:
+        """Build the same commit again, though an image exists."""
+        with self.database.read() as session:
+            before = self._changeable(session, build)
+        if not may_see(self.guard.person(), before.repository):
+            raise Problem(403, "not_yours", "You may not see its repository any more; ask an admin.")
+        full_name = self._served(before.repository.full_name)
+        return self._enqueue(full_name, Resolved(before.commit, before.ref), force=True)
+
+    def _existing(self, session: Session, build: str) -> Build:
+        """Return a build that whoever asks may see. Raises Problem."""
+        found = builds.get(session, parse_id(build))
+        if found is None or not may_see_build(self.guard.person(), found):
+            raise unknown_build()
+        return found
+
+    def _changeable(self, session: Session, build: str) -> Build:
+        """Return a build that whoever asks may stop or have made again. Raises Problem."""
+        found = self._existing(session, build)
+        if not may_change(self.guard.person(), found):
+            message = (
+                "Somebody else asked for this build: only they and admins can stop it or build it again."
+            )
+            raise Problem(403, "not_yours", message)
+        return found
+
+    def _served(self, text: str) -> str:
+        """Return the repository's name, or raise Problem where this service does not serve it."""
+        full_name = parse_repository(text, self.settings.github_url)
+        allowed, banned = self.settings.allowed_repositories, self.settings.banned_repositories
+        if code := rules.refusal(full_name, allowed=allowed, banned=banned):
+            raise Problem(403, code, "This service does not serve that repository; ask its admin.")
+        return full_name
+
+    def _filter(self, session: Session) -> tuple[int | None, str | None] | None:
+        """Return the repository and ref to list; None where there can be no build of them."""
+        name, ref = request.args.get("repository"), request.args.get("ref")
+        if name is None:
+            if ref is not None:
+                raise Problem(422, "bad_ref", "Give the repository that the ref is of.")
+            return None, None
+        full_name = parse_repository(name, self.settings.github_url)
+        repository = repositories.find(session, repositories.GITHUB, full_name)
+        if repository is None:
+            return None
+        if ref is None:
+            return repository.id, None
+        for full_ref in parse_ref(ref).recorded_as(repository.default_branch):
+            if builds.newest_first(session, repository_id=repository.id, ref=full_ref, limit=1):
+                return repository.id, full_ref
+        return None
+
+    def _enqueue(self, full_name: str, resolved: Resolved, *, force: bool) -> Answer:
+        wish = Wish(full_name, resolved, Trigger.MANUAL, self.guard.person(), force)
+
+        def told(session: Session, asked: Enqueued, repository: Repository) -> JSON:
+            return self._asked(session, asked, repository, resolved)
+
+        answer = self.wishes.enqueue(wish, told)
+        if "build" not in answer:
+            return jsonify(answer)
+        return jsonify(answer), 202, {"Location": answer["build"]["links"]["self"]}
+
+    def _asked(self, session: Session, asked: Enqueued, repository: Repository, resolved: Resolved) -> JSON:
+        answer: JSON = {"outcome": asked.outcome.value}
+        if resolved.stale:
+            answer["stale"] = True
+        if asked.image is not None:
+            name = repository.full_name
+            images.touch(session, asked.image, self.clock())
+            return answer | {"image": build_json.image(asked.image, repository=name, ref=resolved.ref)}
+        assert asked.build is not None  # noqa: S101 -- enqueue gives one of the two
+        build = builds.get(session, asked.build.id)
+        assert build is not None  # noqa: S101
+        return answer | {"build": self.describe.build(session, build, self.clock())}
+
+    def _events(self, build_id: int) -> Answer:
+        given = request.headers.get("Last-Event-ID") or request.args.get("after")
+        try:
+            after = None if given is None else logs.parse_position(given)
+        except ValueError as exc:
+            raise Problem(422, "bad_position", f"{str(exc).capitalize()}.") from exc
+        try:
+            viewer = self.streams.open(
+                build_id, after, self.guard.person(), connection=Connection.of(request.environ)
+            )
+        except TooManyStreams as exc:
+            self.metrics.viewer_refused()
+            message = f"{exc} Try again soon."
+            raise Problem(exc.status, "too_many_streams", message, {"Retry-After": "10"}) from None
+        if viewer is None:
+            raise unknown_build()
+        answer = Response(viewer.events(), content_type="text/event-stream; charset=utf-8")
+        # Not left to the generator alone: one that was never begun is never ended either.
+        answer.call_on_close(viewer.leave)
+        answer.headers["X-Accel-Buffering"] = "no"  # or nginx keeps the lines back
+        return answer
+
+    def _text(self, build_id: int, attempt: int) -> Iterator[bytes]:
+        after = Position(attempt, 0)
+        while True:
+            with self.database.read() as session:
+                page = logs.read(session, build_id, after=after, limit=_PAGE)
+            mine = [(at, text) for at, text in page if at.attempt == attempt]
+            if not mine:
+                return
+            yield "".join(text for _, text in mine).encode("utf-8", "replace")
+            after = mine[-1][0]

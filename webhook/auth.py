@@ -1,0 +1,217 @@
+"""Who may use the service, and how they prove who they are.
+
+`token`: whoever sends one of REPO2HUB_API_TOKENS. `jupyterhub`: the hub's users, see `webhook/hub_users.py`.
+`none`: whoever is on this machine; the settings refuse it where the service listens on anything but a loopback
+address.
+
+Loopback alone does not keep web pages out, which run on this machine too, in its user's browser. Two guards
+stand against them in the mode `none`. The Host header must name this machine: a page at evil.example can let
+its own name point to 127.0.0.1 (DNS rebinding), and the browser would take our answers for its own; the name in
+the header is then still evil.example. And whatever changes something must not be sent by another site, whose
+browser says where a request comes from (Sec-Fetch-Site, Origin); one that says nothing may send JSON, which no
+page can without asking first, but no form.
+
+The webhook is not behind this: deliveries are signed, and may come through a tunnel under any name.
+"""
+
+import hmac
+from collections.abc import Iterable
+from functools import lru_cache
+from ipaddress import ip_address
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from flask import Request, g
+from pydantic import SecretStr
+
+from webhook import xsrf
+from webhook.person import ANYBODY, OWNER, TOKEN, Person
+from webhook.problem import Problem
+from webhook.settings import WebSettings
+
+SAFE = ("GET", "HEAD", "OPTIONS")
+_SCHEMES = ("bearer", "token")
+
+
+class Mode(Protocol):
+    """How people prove who they are."""
+
+    def who(self, request: Request) -> Person:
+        """Return who asks. Raises Problem, or an HTTPException that leads to a login."""
+
+    def check_change(self, request: Request) -> None:
+        """Raise Problem unless the request, of whoever `who` found, may change something."""
+
+    def check_may_start(self, request: Request) -> None:
+        """Raise Problem unless the request, though a GET, may start a build."""
+
+    def xsrf_token(self) -> str:
+        """Return what a form of our pages is to send as `_xsrf`."""
+
+    def door(self) -> tuple[str, str] | None:
+        """Return what a page offers to whoever looks, to log in or out: its name and address."""
+
+
+class Guard:
+    """Decides over each request to the API and the pages, by the settings of this process."""
+
+    def __init__(self, settings: WebSettings, hub_users: Mode | None = None) -> None:
+        """`hub_users` is for REPO2HUB_AUTH=jupyterhub, which cannot do without."""
+        tokens = ApiTokens(settings.api_tokens)
+        by_token = _ByToken(tokens, is_public=settings.public_pages)
+        self._mode: Mode = hub_users or (by_token if settings.auth == "token" else _ThisMachine())
+
+    def check(self, request: Request) -> None:
+        """Note who asks, for `person`; raise Problem unless this request may be answered.
+
+        Whoever has still to log in with the hub, and asks for a page, is led there by an HTTPException.
+        """
+        g.person = self._mode.who(request)
+        if request.method not in SAFE:
+            self._mode.check_change(request)
+
+    def check_may_start(self, request: Request) -> None:
+        """Raise Problem unless this GET, which `check` let through, may start a build.
+
+        BinderHub's protocol starts builds by GET, which a page of any web site can make a browser send, with its
+        cookies. So the request must prove what another site cannot send along: the bearer token that `check` has
+        seen, an XSRF token beside the cookie, or, where nobody needs one, that no other site sent it.
+        """
+        self._mode.check_may_start(request)
+
+    def person(self) -> Person:
+        """Return who asks, in a request that `check` let through."""
+        person: Person = g.person
+        return person
+
+    def xsrf_token(self) -> str:
+        """Return what a form of our pages sends in its field `_xsrf`: "" where it needs none.
+
+        The pages' JavaScript finds the same in the cookie `_xsrf`, and sends it as X-XSRFToken.
+        """
+        return self._mode.xsrf_token()
+
+    def door(self) -> tuple[str, str] | None:
+        """Return the link that a page offers, "Log in" or "Log out": its text and address; None: neither."""
+        return self._mode.door()
+
+
+class ApiTokens:
+    """REPO2HUB_API_TOKENS."""
+
+    def __init__(self, tokens: Iterable[SecretStr]) -> None:
+        stripped = (token.get_secret_value().strip().encode() for token in tokens)
+        self._tokens = tuple(token for token in stripped if token)
+
+    def has(self, token: str) -> bool:
+        """Say whether it is one of them."""
+        candidate = token.encode("utf-8", "surrogatepass")
+        # All are compared, in a time that tells neither which nor how much of one was right.
+        return any([hmac.compare_digest(candidate, token) for token in self._tokens])
+
+
+def bearer(request: Request) -> str | None:
+    """Return the token of the Authorization header; None without one, "" for a header that holds none."""
+    header = request.headers.get("Authorization")
+    if header is None:
+        return None
+    scheme, _, token = header.partition(" ")
+    return token.strip() if scheme.lower() in _SCHEMES else ""
+
+
+def require_json(request: Request) -> None:
+    """Raise Problem for what is not JSON."""
+    if request.mimetype != "application/json":
+        raise Problem(415, "not_json", "Send JSON, with Content-Type: application/json.")
+
+
+class _ByToken:
+    def __init__(self, tokens: ApiTokens, *, is_public: bool) -> None:
+        self._tokens = tokens
+        self._is_public = is_public
+
+    def who(self, request: Request) -> Person:
+        token = bearer(request)
+        if token is None and self._is_public and request.method in SAFE:
+            return ANYBODY
+        if not token or not self._tokens.has(token):
+            message = "Send one of the API tokens: Authorization: Bearer <token>."
+            raise Problem(401, "token_needed", message, {"WWW-Authenticate": "Bearer"})
+        return TOKEN
+
+    def check_change(self, request: Request) -> None:
+        require_json(request)
+
+    def check_may_start(self, request: Request) -> None:
+        if g.person is ANYBODY:
+            message = "Send one of the API tokens to build: Authorization: Bearer <token>."
+            raise Problem(401, "token_needed", message, {"WWW-Authenticate": "Bearer"})
+
+    def xsrf_token(self) -> str:
+        return ""  # there is no cookie that a request could abuse
+
+    def door(self) -> None:
+        return None
+
+
+class _ThisMachine:
+    def who(self, request: Request) -> Person:
+        senders = request.headers.get("X-Forwarded-For", "")
+        if not all(is_this_machine(_bracketed(one)) for one in senders.split(",") if one.strip()):
+            raise Problem(
+                403,
+                "behind_proxy",
+                "Without authentication this service answers to this machine only, and a proxy says that somebody "
+                "else asks. Set REPO2HUB_AUTH=token, or let the proxy pass on the webhook alone.",
+            )
+        if not is_this_machine(request.headers.get("Host", "")):
+            raise Problem(
+                403,
+                "foreign_host",
+                "Without authentication this service answers to localhost and 127.0.0.1 only. "
+                "Behind a proxy or under a name of its own it needs REPO2HUB_AUTH=token.",
+            )
+        return OWNER
+
+    def check_change(self, request: Request) -> None:
+        _check_same_site(request)
+        is_told = "Origin" in request.headers or "Sec-Fetch-Site" in request.headers
+        if not (is_told and xsrf.is_form(request)):
+            require_json(request)
+
+    def check_may_start(self, request: Request) -> None:
+        _check_same_site(request)
+
+    def xsrf_token(self) -> str:
+        return ""  # `check_change` asks the browser instead
+
+    def door(self) -> None:
+        return None
+
+
+def _check_same_site(request: Request) -> None:
+    origin = request.headers.get("Origin")
+    fetch_site = request.headers.get("Sec-Fetch-Site", "same-origin")
+    foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("Host")
+    if foreign or fetch_site != "same-origin":
+        raise Problem(403, "cross_site", "Another web site may not start or stop builds.")
+
+
+def _bracketed(address: str) -> str:
+    """Return an address as a Host header would write it: an IPv6 one in brackets."""
+    address = address.strip()
+    return f"[{address}]" if address.count(":") > 1 and not address.startswith("[") else address
+
+
+@lru_cache(maxsize=256)  # nearly all requests come with one of a few
+def is_this_machine(host: str) -> bool:
+    """Tell whether a Host header names the loopback interface."""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        if name == "localhost":
+            return True
+        address = ip_address(name)
+        # ::ffff:127.0.0.1 is an IPv4 address as a server on both kinds sees it; before 3.13 Python does not.
+        return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+    except ValueError:
+        return False

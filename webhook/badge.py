@@ -1,0 +1,146 @@
+"""The badge of a ref: an image for READMEs that says ready, building, failed or none.
+
+Nobody logs in to see an image in a README, and GitHub fetches it on everybody's behalf. So it is open to all, and
+what may not be seen looks exactly as what does not exist. Nothing of a request is in the image, which is one of
+four that are made once.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from flask import Blueprint, Request, Response, request
+from werkzeug.exceptions import HTTPException
+
+from db import repositories, standing
+from db.engine import Database
+from db.standing import Found, Standing
+from webhook.auth import Guard
+from webhook.person import Person, may_see
+from webhook.problem import Problem
+from webhook.revision import Unresolved, parse_ref, parse_repository
+
+MAX_AGE = 30
+"""Seconds that a browser or GitHub's image proxy shows a badge without asking again."""
+
+_FOR_ALL, _FOR_ONE = f"public, max-age={MAX_AGE}", "private, no-cache"
+_LABEL = "image"
+_LENGTHS = {
+    _LABEL: 34,
+    Standing.READY: 32,
+    Standing.BUILDING: 44,
+    Standing.FAILED: 31,
+    Standing.NONE: 28,
+}  # of the words, in pixels of 11 px Verdana or DejaVu Sans; other fonts are fitted to them
+_COLOURS = {
+    Standing.READY: "#1a7f37",
+    Standing.BUILDING: "#9a6700",
+    Standing.FAILED: "#cf222e",
+    Standing.NONE: "#59636e",
+}
+_PADDING = 7
+
+
+class Picture(NamedTuple):
+    """One badge, as it is sent."""
+
+    svg: bytes
+    etag: str
+
+
+@dataclass(frozen=True)
+class Badges:
+    """The badges of one deployment, whose images are made by `recipe`."""
+
+    database: Database
+    recipe: str
+    guard: Guard
+
+    def blueprint(self) -> Blueprint:
+        """Return the route, to be registered under the base path."""
+        badges = Blueprint("badge", __name__)
+        badges.add_url_rule("/badge/gh/<path:spec>.svg", view_func=self.badge, methods=["GET"])
+        return badges
+
+    def badge(self, spec: str) -> Response:
+        """Answer the badge of `org/repo` or `org/repo/ref`; without a ref the default branch is meant."""
+        found = self._find(spec)
+        if found is None or may_see(None, found):
+            return _answer(found.standing if found else Standing.NONE)
+        person = self._person(request)
+        if person is None or not may_see(person, found):
+            return _answer(Standing.NONE)
+        return _answer(found.standing, _FOR_ONE)
+
+    def _find(self, spec: str) -> Found | None:
+        org, _, rest = spec.partition("/")
+        repo, _, ref = rest.partition("/")
+        try:
+            full_name, revision = parse_repository(f"{org}/{repo}"), parse_ref(ref or "HEAD")
+        except Unresolved:
+            return None
+        of = (self.database, repositories.GITHUB, full_name)
+        if revision.commit is not None:
+            return standing.of_commit(*of, revision.commit, self.recipe)
+        if not revision.refs:
+            return standing.of_default_branch(*of, self.recipe)
+        return standing.of_refs(*of, revision.refs, self.recipe)
+
+    def _person(self, asked: Request) -> Person | None:
+        try:
+            self.guard.check(asked)
+        except (Problem, HTTPException):  # the latter leads to a login, which no image can follow
+            return None
+        return self.guard.person()
+
+
+def picture(of: Standing) -> Picture:
+    """Return the badge of a standing."""
+    left, right = _LENGTHS[_LABEL] + 2 * _PADDING, _LENGTHS[of] + 2 * _PADDING
+    svg = _SVG.format(
+        label=_LABEL,
+        value=of.value,
+        width=left + right,
+        left=left,
+        right=right,
+        label_at=left / 2,
+        value_at=left + right / 2,
+        label_length=_LENGTHS[_LABEL],
+        value_length=_LENGTHS[of],
+        colour=_COLOURS[of],
+    ).encode()
+    return Picture(svg, hashlib.sha256(svg).hexdigest()[:20])
+
+
+def _answer(of: Standing, cache: str = _FOR_ALL) -> Response:
+    svg, etag = _PICTURES[of]
+    headers = [
+        ("ETag", f'"{etag}"'),
+        ("Cache-Control", cache),
+        # It is shown on other sites, which is what it is for.
+        ("Cross-Origin-Resource-Policy", "cross-origin"),
+    ]
+    if cache is _FOR_ONE:
+        headers.append(("Vary", "Authorization, Cookie"))
+    if request.if_none_match.contains(etag):
+        return Response(status=304, headers=headers)
+    return Response(svg, headers=headers, content_type="image/svg+xml; charset=utf-8")
+
+
+# No style attribute and no font of its own: the answer's Content-Security-Policy allows neither.
+_SVG = """\
+<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="20" viewBox="0 0 {width} 20" role="img" \
+aria-label="repo2hub {label}: {value}">
+<title>repo2hub {label}: {value}</title>
+<clipPath id="r"><rect width="{width}" height="20" rx="3"/></clipPath>
+<g clip-path="url(#r)">
+<rect width="{left}" height="20" fill="#30363d"/>
+<rect x="{left}" width="{right}" height="20" fill="{colour}"/>
+</g>
+<g fill="#fff" text-anchor="middle" font-family="Verdana,Geneva,DejaVu Sans,sans-serif" font-size="11">
+<text x="{label_at}" y="14" textLength="{label_length}" lengthAdjust="spacingAndGlyphs">{label}</text>
+<text x="{value_at}" y="14" textLength="{value_length}" lengthAdjust="spacingAndGlyphs">{value}</text>
+</g>
+</svg>
+"""
+_PICTURES = {of: picture(of) for of in Standing}

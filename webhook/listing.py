@@ -1,0 +1,182 @@
+"""The list of builds as one request wants it: its filters and its search, which live in the address."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from urllib.parse import urlencode
+
+from sqlalchemy.orm import Session
+
+from db import builders, history, lasted, repositories
+from db.history import Filter, Waiting
+from db.models import Build, Repository
+from db.status import Status, Trigger
+from db.visibility import Sees
+from webhook.parameters import number, word
+from webhook.problem import Problem
+from webhook.revision import parse_ref, parse_repository
+
+PAGE = 50
+_NAMES = ("repository", "ref", "status", "trigger", "q")
+_EXPECTED_FOR = timedelta(minutes=1)
+_MOST_KNOWN = 10_000
+_NOWHERE = -1
+"""No repository has this id."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """What the address says, checked: empty where it says nothing."""
+
+    repository: str = ""
+    ref: str = ""
+    status: str = ""
+    trigger: str = ""
+    q: str = ""
+    before: int | None = None
+
+    @property
+    def is_first_page(self) -> bool:
+        """Whether what is under way belongs on top."""
+        return self.before is None and not self.q
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether anything is left out on purpose."""
+        return any(getattr(self, name) for name in _NAMES)
+
+    def link(self, **changes: object) -> str:
+        """Return the address's query with some of it changed; a change of filters leads to the first page."""
+        values = {name: getattr(self, name) for name in _NAMES} | changes
+        given = {name: str(value) for name, value in values.items() if value not in ("", None)}
+        return f"?{urlencode(given)}" if given else "?"
+
+
+@dataclass
+class Listing:
+    """What the page shows of it."""
+
+    query: Query
+    active: list[Waiting] = field(default_factory=list)
+    active_total: int = 0
+    is_stuck: bool = False
+    """Whether builds wait while no builder lives that could take them."""
+    newest: int = 0
+    """The id of the newest build: an open page sees by it that there is another."""
+    ended: Sequence[Build] = ()
+    expected: dict[int, timedelta | None] = field(default_factory=dict)
+    """By repository, how long a build is likely to take."""
+    repositories: Sequence[Repository] = ()
+    below: int | None = None
+    """Where the next page begins."""
+    searched: int | None = None
+    """How many builds the words of a search were looked for in, where that was not all."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing at all yet."""
+        nothing = not self.active and not self.ended
+        return nothing and self.query.before is None and not self.query.is_narrowed
+
+
+def parse(given: Mapping[str, str], github_url: str) -> Query:
+    """Return the wishes of an address. Raises Problem where one cannot be read."""
+    values = {name: given.get(name, "").strip()[:200] for name in _NAMES}
+    if values["repository"]:
+        values["repository"] = parse_repository(values["repository"], github_url)
+    if values["ref"] and not values["repository"]:
+        raise Problem(422, "bad_ref", "Give the repository that the ref is of.")
+    if values["status"]:
+        word(values["status"], "status", Status)
+    if values["trigger"]:
+        word(values["trigger"], "trigger", Trigger)
+    before = number(given["before"], "before") if given.get("before") else None
+    return Query(**values, before=before)
+
+
+def number_of_a_build(text: str) -> int | None:
+    """Return the build that a search for `#17` or `17` means, or None."""
+    match = re.fullmatch(r"#?([0-9]{1,18})", text)
+    return int(match[1]) if match else None
+
+
+class Expectations:
+    """How long builds of each repository take, read once in a while: each open page asks every few seconds."""
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
+        self._known: dict[int, tuple[datetime, timedelta | None]] = {}
+
+    def now(self) -> datetime:
+        """Return the time by the service's clock."""
+        return self._clock()
+
+    def of(self, session: Session, repository_id: int) -> timedelta | None:
+        """Return how long a build of a repository is likely to take; None before its first good one."""
+        now = self._clock()
+        read_at, expected = self._known.get(repository_id, (now - _EXPECTED_FOR, None))
+        if now - read_at >= _EXPECTED_FOR:
+            if len(self._known) > _MOST_KNOWN:
+                self._known.clear()
+            expected = lasted.expected(session, repository_id)
+            self._known[repository_id] = now, expected
+        return expected
+
+
+def collect(session: Session, sees: Sees, query: Query, expectations: Expectations) -> Listing:
+    """Read all that the page shows."""
+    wanted, listing = _filter(session, query), Listing(query)
+    if query.is_first_page:
+        _add_active(session, sees, listing, wanted, expectations)
+    below = history.TOP if query.before is None else query.before
+    if re.fullmatch(r"[0-9a-f]{6,64}", query.q):
+        listing.ended = history.of_commit(session, sees, query.q)
+    elif query.q:
+        found = history.search(session, sees, wanted, query.q, below=below, limit=PAGE)
+        listing.ended, listing.below = found
+        listing.searched = history.WINDOW if found.below else None
+        if query.before is None and not query.repository:
+            listing.repositories = history.repositories_like(session, sees, query.q)
+    else:
+        page = history.page(session, sees, wanted, below=below, limit=PAGE + 1)
+        listing.ended = page[:PAGE]
+        listing.below = page[PAGE - 1].id if len(page) > PAGE else None
+    return listing
+
+
+def active_only(session: Session, sees: Sees, query: Query, expectations: Expectations) -> Listing:
+    """Read only what is under way, as an open page does every few seconds."""
+    listing = Listing(query)
+    _add_active(session, sees, listing, _filter(session, query), expectations)
+    return listing
+
+
+def _add_active(
+    session: Session, sees: Sees, listing: Listing, wanted: Filter, expectations: Expectations
+) -> None:
+    """Add what is under way, with how long it is likely to take."""
+    listing.active, listing.active_total = history.under_way(session, sees, wanted, limit=PAGE)
+    listing.newest = history.newest_id(session)
+    if listing.active and all(waiting.build.status is Status.QUEUED for waiting in listing.active):
+        listing.is_stuck = not builders.any_alive(session, expectations.now())
+    for repository_id in {waiting.build.repository_id for waiting in listing.active}:
+        listing.expected[repository_id] = expectations.of(session, repository_id)
+
+
+def _filter(session: Session, query: Query) -> Filter:
+    repository_id: int | None = None
+    refs: tuple[str, ...] = ()
+    if query.repository:
+        repository = repositories.find(session, repositories.GITHUB, query.repository)
+        repository_id = _NOWHERE if repository is None else repository.id
+        if repository is not None and query.ref:
+            refs = _refs(session, repository, query.ref)
+    status = Status(query.status) if query.status else None
+    trigger = Trigger(query.trigger) if query.trigger else None
+    return Filter(repository_id, refs, status, trigger)
+
+
+def _refs(session: Session, repository: Repository, ref: str) -> tuple[str, ...]:
+    names = parse_ref(ref).recorded_as(repository.default_branch)
+    return history.known_refs(session, repository.id, names) or (ref,)

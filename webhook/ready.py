@@ -1,0 +1,42 @@
+"""The images that are ready, for the hub's spawn page: the newest of each ref, whoever had it built."""
+
+from dataclasses import dataclass
+
+from flask import Blueprint, Response, jsonify, request
+
+from db import images
+from db.engine import Database
+from db.visibility import visible
+from webhook import build_json
+from webhook.auth import Guard
+from webhook.person import sees
+
+MOST = 200
+"""Images in an answer: more than anybody reads through, few enough to be asked for again and again."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The view of one deployment, whose images are made by `recipe`."""
+
+    database: Database
+    guard: Guard
+    recipe: str
+
+    def blueprint(self) -> Blueprint:
+        """Return the route, to be registered under /api/v1."""
+        ready = Blueprint("ready", __name__)
+        ready.before_request(lambda: self.guard.check(request))
+        ready.add_url_rule("/images", view_func=self.images, methods=["GET"])
+        return ready
+
+    def images(self) -> Response:
+        """Answer the images that may be started at once, the newest first."""
+        seen = visible(sees(self.guard.person()))
+        with self.database.read() as session:
+            shown = [
+                build_json.image(image, repository=build.repository.full_name, ref=build.ref)
+                | {"commit_title": build.commit_title, "build": build.id}
+                for image, build in images.newest_of_refs(session, self.recipe, visible=seen, limit=MOST)
+            ]
+        return jsonify(images=shown)

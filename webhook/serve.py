@@ -1,0 +1,121 @@
+"""Serving the web application: one gunicorn process with hundreds of threads.
+
+One process, because SQLite has one writer and a build one tailer; threads, because an open log is a request that
+lasts. There are always THREADS_BESIDE_STREAMS more threads than streams may be open, so that a delivery finds one.
+"""
+
+import logging
+import os
+import socket
+import struct
+from collections.abc import Callable, Iterable
+from types import FrameType
+from typing import Any
+
+import structlog
+from flask import Flask
+from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
+from gunicorn.glogging import Logger  # type: ignore[import-untyped]
+from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
+
+from db.engine import Database
+from webhook.app import STREAMS, create_app
+from webhook.settings import WebSettings
+from webhook.stream import Streams
+
+THREADS_BESIDE_STREAMS = 100
+GRACE = 15
+"""Seconds that open requests have to end after SIGTERM."""
+
+SEND_LIMIT = 60
+"""Seconds that a client may leave an answer unread; then its connection, and with it the thread, is given up."""
+
+log = structlog.get_logger()
+
+
+def run(settings: WebSettings) -> None:
+    """Serve until SIGTERM or SIGINT. Raises SettingsError before anything is opened.
+
+    The database must have this release's tables.
+    """
+    process = os.getpid()
+    database = Database(settings.database, channels=settings.channels)
+    app = create_app(settings, database, environ=os.environ)
+    try:
+        Server(app, settings).run()
+    except SystemExit as exc:
+        if os.getpid() != process:
+            # The worker, a fork of this process: what our caller has open is not the worker's to close.
+            logging.shutdown()
+            os._exit(exc.code if isinstance(exc.code, int) else 0)
+        if exc.code:
+            raise
+    finally:
+        database.dispose()
+
+
+class _Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+    def init_process(self) -> None:
+        limit_sends(self.sockets, SEND_LIMIT)
+        super().init_process()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End the open logs: their viewers come back to whoever serves next, and nobody waits for them."""
+        streams: Streams = self.wsgi.extensions[STREAMS]
+        streams.close()
+        super().handle_exit(sig, frame)
+
+
+class _Logger(Logger):  # type: ignore[misc]
+    def setup(self, cfg: Any) -> None:
+        """Let gunicorn's own messages go the way of all others."""
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
+
+
+class Server(BaseApplication):  # type: ignore[misc]
+    """gunicorn as we set it up, for any application that names its `STREAMS`."""
+
+    def __init__(self, app: Flask, settings: WebSettings) -> None:
+        self._app = app
+        self._settings = settings
+        super().__init__()
+
+    def load_config(self) -> None:
+        threads = self._settings.stream_places + THREADS_BESIDE_STREAMS
+        host = self._settings.host
+        options: dict[str, Any] = {
+            "bind": f"[{host}]:{self._settings.port}" if ":" in host else f"{host}:{self._settings.port}",
+            "worker_class": _Worker,
+            "workers": 1,
+            "threads": threads,
+            "worker_connections": threads + 1000,
+            "keepalive": 75,  # longer than the 60 s after which load balancers give up an idle connection
+            "graceful_timeout": GRACE,
+            "timeout": 60,
+            "accesslog": None,
+            "loglevel": "warning",
+            "logger_class": _Logger,
+            "control_socket_disable": True,
+            "when_ready": self._say_where,
+        }
+        for name, value in options.items():
+            self.cfg.set(name, value)
+
+    def _say_where(self, arbiter: Any) -> None:
+        addresses = [str(listener) for listener in arbiter.LISTENERS]
+        log.info("web.listening", addresses=addresses, role=self._settings.role)
+
+    def load(self) -> Callable[..., Any]:
+        return self._app
+
+
+def limit_sends(listeners: Iterable[Any], seconds: int) -> None:
+    """Let no send take longer, on any connection that these sockets (or gunicorn's wrappers of them) accept.
+
+    Linux hands the option on from the socket that listens; Python's own time-outs would concern reads, too.
+    """
+    for listener in listeners:
+        sock = getattr(listener, "sock", listener)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", seconds, 0))

@@ -1,0 +1,138 @@
+"""The web application's settings: where it listens, whose deliveries it believes, what it serves."""
+
+import os
+import re
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import PydanticBaseSettingsSource
+
+from db.setting_types import is_loopback
+from db.settings import CommaSeparated, SecretList, SharedSettings
+from webhook import hub_given
+
+Role = Literal["all", "webhook", "streams"]
+"""What a web process serves; see `webhook/roles.py`."""
+
+
+class WebSettings(SharedSettings):
+    """Settings of `repo2hub web`.
+
+    `webhook_secrets` may be empty here, because `repo2hub up` then makes one up; the receiver itself refuses
+    to start without any.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8585, ge=0, le=65535)
+    base_url: str = "/"
+    webhook_secrets: SecretList = ()
+    auth: Literal["none", "token", "jupyterhub"] = "none"
+    api_tokens: SecretList = ()
+    admins: CommaSeparated = ()
+    public_pages: bool = False
+    private_access: CommaSeparated = ()
+    user_active_builds: int = Field(default=4, ge=0)
+    user_builds_per_hour: int = Field(default=20, ge=0)
+    allowed_repositories: CommaSeparated = ()
+    banned_repositories: CommaSeparated = ()
+    fork_pull_requests: bool = False
+    role: Role = "all"
+    max_streams: int = Field(default=200, ge=1, le=2000)
+    user_streams: int = Field(default=10, ge=0)
+    hub_url: str | None = None
+    ref_filters: CommaSeparated = ("refs/heads/*", "refs/tags/*")
+
+    @classmethod
+    def further_sources(cls) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (hub_given.HubGiven(cls, os.environ),)
+
+    @field_validator("port", mode="before")
+    @classmethod
+    def _no_service_link(cls, value: object) -> object:
+        if isinstance(value, str) and value.startswith("tcp://"):
+            raise ValueError(
+                "Kubernetes sets it so for a Service called repo2hub: the pod needs enableServiceLinks: false"
+            )
+        return value
+
+    @field_validator("auth")
+    @classmethod
+    def _hub_is_known(cls, value: str) -> str:
+        if value == "jupyterhub" and (wrong := hub_given.wrong(os.environ)):
+            raise ValueError("jupyterhub needs more of the environment: " + "; ".join(wrong))
+        return value
+
+    @field_validator("hub_url")
+    @classmethod
+    def _page_of_a_hub(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(
+            r"(https?://[A-Za-z0-9.:\[\]_-]+)?(/[A-Za-z0-9._~-]+)*/hub/spawn", value
+        ):
+            raise ValueError(
+                "write the hub's spawn page, such as /hub/spawn or https://hub.example.org/hub/spawn"
+            )
+        return value
+
+    @property
+    def stream_places(self) -> int:
+        """How many logs may be followed at once in this process: none where another one serves them."""
+        return 0 if self.role == "webhook" else self.max_streams
+
+    @property
+    def launcher_url(self) -> str:
+        """The hub's spawn page; by default that of the hub whose service this is by its base path."""
+        if self.hub_url is not None:
+            return self.hub_url
+        return re.sub(r"services/[^/]+/$", "", self.base_url) + "hub/spawn"
+
+    @property
+    def has_launcher(self) -> bool:
+        """Whether there is a hub to launch on: one whose service this is, or that is named."""
+        return self.auth == "jupyterhub" or self.hub_url is not None or "/services/" in self.base_url
+
+    @property
+    def hub_path(self) -> str:
+        """The path that all of the hub's own pages lie under, such as /hub/."""
+        return re.sub(r"^https?://[^/]+", "", self.launcher_url).removesuffix("spawn")
+
+    @field_validator("base_url")
+    @classmethod
+    def _slash_at_both_ends(cls, value: str) -> str:
+        if not re.fullmatch(r"/?([A-Za-z0-9._~-]+/)*[A-Za-z0-9._~-]*", value):
+            raise ValueError("write a path such as / or /services/binder/")
+        return f"/{value.strip('/')}/" if value.strip("/") else "/"
+
+    @field_validator("allowed_repositories", "banned_repositories")
+    @classmethod
+    def _repository_patterns(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(re.fullmatch(r"[^/\s]+/[^/\s]+|https?://\S+", pattern) for pattern in value):
+            raise ValueError(
+                "write patterns such as org/repo, org/* or https://gitlab.com/org/*, separated by commas"
+            )
+        return tuple(pattern.lower() for pattern in value)
+
+    @field_validator("private_access")
+    @classmethod
+    def _repositories_of_groups(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(re.fullmatch(r"[A-Za-z0-9_.*-]+/[A-Za-z0-9_.*-]+=[^=\s][^=]*", rule) for rule in value):
+            raise ValueError("write rules such as org/*=group or org/repo=group, separated by commas")
+        return value
+
+    @field_validator("ref_filters")
+    @classmethod
+    def _full_refs(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        # A bare branch name would match nothing, and nothing would say so.
+        if not all(pattern.startswith(("refs/", "*")) for pattern in value):
+            raise ValueError("write full refs such as refs/heads/main or refs/tags/v*, separated by commas")
+        return value
+
+    @model_validator(mode="after")
+    def _someone_to_trust(self) -> Self:
+        if self.auth == "token" and not any(t.get_secret_value().strip() for t in self.api_tokens):
+            raise ValueError("REPO2HUB_API_TOKENS: REPO2HUB_AUTH=token needs at least one token")
+        if self.auth == "none" and not is_loopback(self.host):
+            raise ValueError(
+                "REPO2HUB_AUTH: none is for this machine alone; set token or jupyterhub, "
+                "or REPO2HUB_HOST to 127.0.0.1"
+            )
+        return self

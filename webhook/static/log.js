@@ -1,0 +1,369 @@
+// The log of a build as it is read: only the lines in view are in the page, so that any length scrolls and searches
+// alike. The text comes whole where the build has ended, else as it is written (server-sent events).
+"use strict";
+
+document.addEventListener("DOMContentLoaded", () => {
+  const view = document.querySelector("#log");
+  if (!view) return;
+  const $ = (id) => document.querySelector(`#log-${id}`);
+  const [space, holder, note, box, found] = [$("space"), $("rows"), $("note"), $("search"), $("found")];
+  const [foldButton, followButton] = [$("fold"), $("follow")];
+  const ROW = 24; // pixels, as in style.css
+  const AROUND = 12; // rows beyond what is in view
+
+  const log = new LogText.Log();
+  const opened = new Map(); // section -> whether the reader opened or closed it
+  let live = "live" in view.dataset;
+  let allOpen = false;
+  let follow = live;
+  let rows = []; // {section} for a step's head, {line, section} for a line
+  let marked = lineOfHash();
+  let matches = [];
+  let current = -1;
+  let query = "";
+  let due = 0;
+
+  // -- which rows there are ------------------------------------------------------------------------------------
+
+  function isOpen(section, isLast) {
+    if (section.step === null) return true;
+    if (opened.has(section)) return opened.get(section);
+    return allOpen || section.state === "failed" || (isLast && live);
+  }
+
+  function arrange() {
+    rows = [];
+    const last = log.sections.length - 1;
+    log.sections.forEach((section, at) => {
+      if (section.step !== null) rows.push({ section, line: section.start, head: true });
+      if (!isOpen(section, at === last)) return;
+      const from = section.step === null ? section.start : section.start + 1;
+      for (let line = from; line < section.end; line += 1) rows.push({ section, line, head: false });
+    });
+    space.style.height = `${rows.length * ROW}px`;
+  }
+
+  function sectionOf(line) {
+    let [low, high] = [0, log.sections.length - 1];
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (log.sections[middle].start <= line) low = middle;
+      else high = middle - 1;
+    }
+    return log.sections[low];
+  }
+
+  function rowOf(line) {
+    let [low, high] = [0, rows.length - 1];
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (rows[middle].line <= line) low = middle;
+      else high = middle - 1;
+    }
+    return low;
+  }
+
+  // -- drawing -------------------------------------------------------------------------------------------------
+
+  const drawn = new Map(); // key -> element
+
+  function draw() {
+    due = 0;
+    const first = Math.max(0, Math.floor(view.scrollTop / ROW) - AROUND);
+    const last = Math.min(rows.length, Math.ceil((view.scrollTop + view.clientHeight) / ROW) + AROUND);
+    const wanted = new Map();
+    for (let at = first; at < last; at += 1) wanted.set(keyOf(rows[at]), at);
+    for (const [key, element] of drawn) {
+      if (wanted.has(key)) continue;
+      // Who has the keyboard on a row that leaves keeps it on the log.
+      if (element.contains(document.activeElement)) view.focus({ preventScroll: true });
+      element.remove();
+      drawn.delete(key);
+    }
+    let next = holder.firstElementChild;
+    for (const [key, at] of wanted) {
+      let element = drawn.get(key);
+      if (element && element === next) next = next.nextElementSibling;
+      else {
+        element ??= rows[at].head ? headRow(rows[at].section) : lineRow(rows[at].line);
+        holder.insertBefore(element, next);
+        drawn.set(key, element);
+      }
+      element.style.top = `${at * ROW}px`;
+    }
+  }
+
+  function keyOf(row) {
+    // What changes how a row looks is part of its key, so that it is drawn anew exactly then.
+    const { section, line, head } = row;
+    if (!head) return `l${line}${line === marked ? "m" : ""}${query}${line === matches[current] ? "c" : ""}`;
+    const isLast = section === log.sections[log.sections.length - 1];
+    return `s${line}${isOpen(section, isLast)}${section.state}${live && isLast}${section.end - section.start}`;
+  }
+
+  function make(tag, className, text = "") {
+    const element = document.createElement(tag);
+    element.className = className;
+    element.textContent = text;
+    return element;
+  }
+
+  function headRow(section) {
+    const isLast = section === log.sections[log.sections.length - 1];
+    const open = isOpen(section, isLast);
+    const row = make("div", `line head ${section.state}`);
+    const button = make("button", "step");
+    button.type = "button";
+    button.setAttribute("aria-expanded", String(open));
+    const words = { done: "", cached: "cached", cancelled: "cancelled", failed: "failed", "": "" };
+    const state = live && isLast && !section.state ? "running" : words[section.state];
+    const size = section.end - section.start;
+    button.append(
+      make("span", "title", section.title),
+      make("span", "state", [state, section.seconds && `${section.seconds} s`].filter(Boolean).join(" ")),
+      make("span", "size", `${size} ${size === 1 ? "line" : "lines"}`),
+    );
+    button.addEventListener("click", () => toggle(section, !open));
+    row.append(numberOf(section.start), button);
+    return row;
+  }
+
+  function lineRow(line) {
+    const row = make("div", "line");
+    if (line === marked) row.classList.add("marked");
+    if (line === matches[current]) row.classList.add("current");
+    const text = make("span", "text");
+    for (const piece of LogText.pieces(log.lines[line])) {
+      const element = make("span", piece.names.join(" "));
+      highlight(element, piece.text);
+      text.append(element);
+    }
+    row.append(numberOf(line), text);
+    return row;
+  }
+
+  function highlight(element, text) {
+    let from = 0;
+    const lower = query ? text.toLowerCase() : "";
+    for (let at = query ? lower.indexOf(query) : -1; at >= 0; at = lower.indexOf(query, from)) {
+      element.append(text.slice(from, at), make("mark", "", text.slice(at, at + query.length)));
+      from = at + query.length;
+    }
+    element.append(text.slice(from));
+  }
+
+  function numberOf(line) {
+    const link = make("a", "no", String(line + 1));
+    link.href = `#L${line + 1}`;
+    link.setAttribute("aria-label", `Line ${line + 1}`);
+    return link;
+  }
+
+  function redraw() {
+    if (!due) due = requestAnimationFrame(draw);
+  }
+
+  function renew() {
+    arrange();
+    note.hidden = log.lines.length > 0;
+    if (follow) view.scrollTop = view.scrollHeight;
+    redraw();
+  }
+
+  // -- moving about --------------------------------------------------------------------------------------------
+
+  function toggle(section, open) {
+    opened.set(section, open);
+    setFollow(false);
+    arrange();
+    draw();
+    [...holder.querySelectorAll(".head")]
+      .find((row) => row.firstElementChild.textContent === String(section.start + 1))
+      ?.querySelector("button")
+      .focus({ preventScroll: true });
+  }
+
+  function show(line) {
+    if (line < 0 || line >= log.lines.length) return;
+    const section = sectionOf(line);
+    if (section.step !== null && line !== section.start) opened.set(section, true);
+    setFollow(false);
+    arrange();
+    view.scrollTop = Math.max(0, rowOf(line) * ROW - view.clientHeight / 3);
+    view.scrollIntoView({ block: "nearest" });
+    redraw();
+  }
+
+  function lineOfHash() {
+    const match = /^#L(\d{1,9})$/.exec(location.hash);
+    return match ? Number(match[1]) - 1 : -1;
+  }
+
+  function setFollow(on) {
+    follow = on && live;
+    followButton.setAttribute("aria-pressed", String(follow));
+    if (follow) view.scrollTop = view.scrollHeight;
+  }
+
+  view.addEventListener("scroll", redraw, { passive: true });
+  for (const kind of ["wheel", "touchmove", "keydown"]) {
+    view.addEventListener(kind, () => requestAnimationFrame(() => {
+      const atEnd = view.scrollTop + view.clientHeight >= view.scrollHeight - 2 * ROW;
+      if (follow !== (atEnd && live)) setFollow(atEnd);
+    }), { passive: true });
+  }
+  new ResizeObserver(redraw).observe(view);
+  addEventListener("hashchange", () => {
+    marked = lineOfHash();
+    show(marked);
+  });
+  foldButton.addEventListener("click", () => {
+    allOpen = !allOpen;
+    opened.clear();
+    foldButton.setAttribute("aria-pressed", String(allOpen));
+    renew();
+  });
+  followButton.addEventListener("click", () => setFollow(!follow));
+
+  // -- searching -----------------------------------------------------------------------------------------------
+
+  function search() {
+    query = box.value.toLowerCase();
+    matches = [];
+    if (query) {
+      log.lines.forEach((line, at) => {
+        if (LogText.plain(line).toLowerCase().includes(query)) matches.push(at);
+      });
+    }
+    current = -1;
+    for (const id of ["previous", "next"]) $(id).disabled = matches.length === 0;
+    if (matches.length) go(1);
+    else tell();
+    redraw();
+  }
+
+  function go(step) {
+    if (!matches.length) return;
+    current = (current + step + matches.length) % matches.length;
+    show(matches[current]);
+    tell();
+  }
+
+  function tell() {
+    found.textContent = query ? (matches.length ? `${current + 1} of ${matches.length}` : "not found") : "";
+  }
+
+  let typing = 0;
+  box.addEventListener("input", () => {
+    clearTimeout(typing);
+    typing = setTimeout(search, 150);
+  });
+  box.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter") return;
+    event.preventDefault();
+    if (box.value.toLowerCase() === query) go(event.shiftKey ? -1 : 1);
+    else search();
+  });
+  $("previous").addEventListener("click", () => go(-1));
+  $("next").addEventListener("click", () => go(1));
+
+  // -- where the text comes from -------------------------------------------------------------------------------
+
+  function ended() {
+    log.end();
+    live = false;
+    setFollow(false);
+    followButton.hidden = true;
+    note.textContent = "There is no log: this build never began, or its log was removed since.";
+    arrange();
+    if (marked >= 0) show(marked);
+    else if ("failed" in view.dataset) showFailure();
+    renew();
+  }
+
+  /** A build that failed is opened where it did. */
+  function showFailure() {
+    const sections = log.sections.filter((section) => section.state === "failed");
+    const last = sections[sections.length - 1];
+    const line = last ? last.end - 1 : log.lines.length - 1;
+    const section = sectionOf(line);
+    if (section && section.step !== null) opened.set(section, true);
+    arrange();
+    view.scrollTop = Math.max(0, rowOf(line) * ROW - view.clientHeight * 0.6);
+  }
+
+  async function load() {
+    try {
+      const answer = await fetch(view.dataset.log, { headers: { Accept: "text/plain" }, credentials: "same-origin" });
+      if (!answer.ok) throw new Error(String(answer.status));
+      log.clear();
+      log.add(await answer.text());
+      ended();
+    } catch {
+      note.textContent = "The log cannot be loaded now. Load the page again, or download the log.";
+      note.hidden = false;
+    }
+  }
+
+  let state = document.querySelector("#summary").dataset.state;
+
+  async function renewSummary() {
+    const fresh = await repo2hub.part("", "summary");
+    const [before, after] = [document.querySelector("#summary"), fresh?.querySelector("#summary")];
+    if (!before || !after) return;
+    before.dataset.state = after.dataset.state;
+    document.title = after.dataset.title;
+    document.querySelector("#icon").href = after.dataset.icon;
+    repo2hub.refill(before, ...after.childNodes);
+    state = after.dataset.state;
+  }
+
+  function listen(after) {
+    const source = new EventSource(after ? `${view.dataset.log}?after=${after}` : view.dataset.log);
+    let position = after;
+    let pending = 0;
+    const later = () => {
+      if (!pending) {
+        pending = requestAnimationFrame(() => {
+          pending = 0;
+          renew();
+        });
+      }
+    };
+    source.addEventListener("log", (event) => {
+      position = event.lastEventId;
+      log.add(JSON.parse(event.data).text);
+      later();
+    });
+    source.addEventListener("attempt", () => {
+      log.clear();
+      opened.clear();
+      later();
+    });
+    source.addEventListener("status", (event) => {
+      const { status, phase, attempt, cancel_requested: asked } = JSON.parse(event.data);
+      const word = asked ? "True" : "False";
+      if (status === "queued") note.textContent = "The log begins when a builder takes the build.";
+      if (status === "failed") view.dataset.failed = "";
+      if (`${status} ${phase ?? ""} ${attempt} ${word}` !== state) void renewSummary();
+    });
+    source.addEventListener("end", () => {
+      source.close();
+      void renewSummary();
+      ended();
+    });
+    source.addEventListener("error", () => {
+      if (source.readyState !== EventSource.CLOSED) return;
+      // Refused, as when too many read logs: EventSource itself would not ask again.
+      if (!log.lines.length) note.textContent = "The log cannot be followed now; trying again.";
+      setTimeout(() => listen(position), 10000);
+    });
+  }
+
+  setFollow(follow);
+  if (live) listen("");
+  else void load();
+  setInterval(() => {
+    if (live && !document.hidden && state.startsWith("queued")) void renewSummary();
+  }, 10000);
+});

@@ -1,0 +1,277 @@
+"""Following the logs of builds, for many viewers at once.
+
+One tailer per build reads the database and hands what is new to the build's viewers. A viewer costs a thread of
+the server, so their number is capped well below the number of threads: an ordinary request, a delivery above
+all, always finds one.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from db import builds, logs
+from db.engine import Database
+from db.logs import Position
+from db.models import Build
+from db.status import Status
+from webhook.build_json import is_final
+from webhook.connection import Connection
+from webhook.events import API, Chunk, Format, Item, Over, Snapshot
+from webhook.person import Person, may_see
+from webhook.places import Places
+from webhook.viewer import Viewer
+
+POLL = 0.25
+"""Seconds between two looks at a build that waits and is watched."""
+PULSE = 0.05
+"""Seconds between two glances at one that runs, each a single small read that says whether to look."""
+_SLICE = 50  # viewers that are handed something at once
+PAUSE = 0.001
+"""Seconds between two such slices, for whatever else the process has to do."""
+NO_BUILDER = timedelta(seconds=30)
+"""How long a build may be due, with nothing running, before its viewers are told that there may be no builder."""
+KEEP_ALIVE = 15.0
+"""Seconds of silence after which a comment is sent: proxies end silent streams, and only a write tells that a
+viewer is gone."""
+_PAGE = 100
+_NAMED = 3  # running builds that somebody in the queue is told of
+
+log = structlog.get_logger()
+
+
+class _Tailer(threading.Thread):
+    """Reads one build for as long as somebody watches it."""
+
+    def __init__(self, streams: "Streams", build_id: int, seen: Snapshot) -> None:
+        super().__init__(name=f"tail-{build_id}", daemon=True)
+        self._streams = streams
+        self.build_id = build_id
+        self._seen = seen
+        self._position = seen.end
+        self._pulse: object = None
+        self.viewers: list[Viewer] = []
+        self.status = Item(seen)
+
+    def run(self) -> None:
+        over: Over = "closing"
+        try:
+            while self._streams.is_watched(self) and not self._streams.closing.wait(self._pause()):
+                if self._has_changed() and self._look():
+                    over = "ended"
+                    return
+        except Exception:
+            # The viewers are let go, and come back by themselves.
+            log.exception("stream.tailer_failed", build=self.build_id)
+        finally:
+            for viewer in self._streams.dismiss(self):
+                viewer.offer([], over)
+
+    def _pause(self) -> float:
+        return min(self._streams.poll, PULSE) if self._runs() else self._streams.poll
+
+    def _runs(self) -> bool:
+        return bool(self._seen.status["status"] == Status.RUNNING)
+
+    def _has_changed(self) -> bool:
+        """Say whether a closer look is worth while; always for a build that waits, since its place may change."""
+        if not self._runs():
+            return True
+        try:
+            pulse = self._streams.pulse(self.build_id)
+        except OperationalError:
+            return True  # and the look says what is wrong
+        changed, self._pulse = pulse != self._pulse, pulse
+        return changed
+
+    def _look(self) -> bool:
+        """Hand over what is new; True where nothing more will come."""
+        try:
+            now = self._streams.look(self.build_id)
+            # The build was read before its log: once it is final the log is whole, and goes first.
+            while now is not None and self._position < now.end:
+                page = self._streams.read_log(self.build_id, self._position, now.status["phase"])
+                self._hand_over([Item(chunk) for chunk in page])
+                # An empty page: the log was cleaned up meanwhile.
+                self._position = page[-1].position if page else now.end
+        except OperationalError as exc:
+            # A database that restarts is no reason to send the viewers away.
+            log.warning("stream.database_away", build=self.build_id, error=str(exc.orig))
+            self._pulse = None
+            return False
+        if now is None:
+            return True
+        seen = self._seen
+        if now.forsaken != seen.forsaken or _without_durations(now.status) != _without_durations(seen.status):
+            self._seen = now
+            self.status = Item(now)
+            self._hand_over([self.status])
+        return now.final
+
+    def _hand_over(self, items: Sequence[Item]) -> None:
+        """Hand something to all, some at a time: a delivery that needs this process gets its turn in between."""
+        viewers = self._streams.viewers_of(self)
+        for start in range(0, len(viewers), _SLICE):
+            if start and self._streams.pause:
+                time.sleep(self._streams.pause)
+            for viewer in viewers[start : start + _SLICE]:
+                viewer.offer(items)
+
+
+def _without_durations(status: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in status.items() if name != "durations"}
+
+
+class Streams:
+    """All open streams of this process. `render` says what a `status` event shows of a build."""
+
+    def __init__(
+        self,
+        database: Database,
+        render: Callable[[Session, Build, datetime], dict[str, Any]],
+        clock: Callable[[], datetime],
+        places: Places,
+        *,
+        poll: float = POLL,
+        pause: float = PAUSE,
+        keep_alive: float = KEEP_ALIVE,
+    ) -> None:
+        self._database = database
+        self._render = render
+        self._clock = clock
+        self._places = places
+        self.poll = poll
+        self.pause = pause
+        self.keep_alive = keep_alive
+        self.closing = threading.Event()
+        self._lock = threading.Lock()
+        self._open: dict[Viewer, Person] = {}
+        self._tailers: dict[int, _Tailer] = {}
+
+    @property
+    def limit(self) -> int:
+        """How many viewers there may be."""
+        return self._places.limit
+
+    @property
+    def open_count(self) -> int:
+        """How many viewers there are."""
+        return len(self._open)
+
+    def open(
+        self,
+        build_id: int,
+        after: Position | None,
+        person: Person,
+        form: Format = API,
+        connection: Connection | None = None,
+    ) -> Viewer | None:
+        """Return a viewer of a build's log, by default from its newest attempt on; None for an unknown build.
+
+        Raises TooManyStreams where there is no place for this person. The caller sees to it that `leave` is
+        called. `connection`, where there is one, may be sent to as soon as the viewer's first events are.
+        """
+        seen = self.look(build_id)
+        if seen is None:
+            return None
+        viewer = Viewer(
+            Position(seen.end.attempt, 0) if after is None else after,
+            read_log=lambda position: self._items(build_id, position, seen),
+            on_leave=lambda viewer: self._forget(build_id, viewer),
+            keep_alive=self.keep_alive,
+            form=form,
+            connection=connection,
+        )
+        with self._lock:
+            self._places.take(person)
+            try:
+                self._seat(viewer, build_id, seen)
+            except RuntimeError:  # no thread is to be had
+                self._places.free(person)
+                raise
+            self._open[viewer] = person
+        return viewer
+
+    def _seat(self, viewer: Viewer, build_id: int, seen: Snapshot) -> None:
+        """Tell a viewer all at once where the build has ended, else let it hear of what comes."""
+        if seen.final:
+            viewer.offer([Item(seen)], "ended")
+            return
+        tailer = self._tailers.get(build_id)
+        if tailer is None:
+            tailer = _Tailer(self, build_id, seen)
+            tailer.start()  # it waits for the lock
+            self._tailers[build_id] = tailer
+        tailer.viewers.append(viewer)
+        viewer.first = tailer.status
+
+    def close(self) -> None:
+        """End all streams within a poll, without an `end`: the viewers come back to whoever serves next."""
+        self.closing.set()
+
+    def _forget(self, build_id: int, viewer: Viewer) -> None:
+        with self._lock:
+            person = self._open.pop(viewer, None)
+            if person is not None:
+                self._places.free(person)
+            tailer = self._tailers.get(build_id)
+            if tailer is not None and viewer in tailer.viewers:
+                tailer.viewers.remove(viewer)
+
+    def is_watched(self, tailer: _Tailer) -> bool:
+        """Say whether a tailer still has viewers; if not, its place is free for the next at once."""
+        with self._lock:
+            if not tailer.viewers:
+                self._tailers.pop(tailer.build_id, None)
+            return bool(tailer.viewers)
+
+    def viewers_of(self, tailer: _Tailer) -> list[Viewer]:
+        with self._lock:
+            return list(tailer.viewers)
+
+    def dismiss(self, tailer: _Tailer) -> list[Viewer]:
+        """Take a tailer out, and return the viewers that it leaves behind."""
+        with self._lock:
+            if self._tailers.get(tailer.build_id) is tailer:
+                del self._tailers[tailer.build_id]
+            left, tailer.viewers = tailer.viewers, []
+            return left
+
+    def pulse(self, build_id: int) -> object:
+        """Return what differs from the last time as soon as a running build or its log has changed."""
+        with self._database.read() as session:
+            return builds.pulse(session, build_id)
+
+    def look(self, build_id: int) -> Snapshot | None:
+        """Read a build as it is now, or None."""
+        with self._database.read() as session:
+            build = builds.get(session, build_id)
+            if build is None:
+                return None
+            final = is_final(build)
+            status = self._render(session, build, self._clock())
+            waits = build.status is Status.QUEUED
+            running = _running(session) if waits else ()
+            due = max(build.created_at, build.run_after) + NO_BUILDER
+            forsaken = waits and not running and self._clock() > due
+            return Snapshot(status, final, logs.last_position(session, build_id), running, forsaken)
+
+    def read_log(self, build_id: int, after: Position, phase: str | None) -> list[Chunk]:
+        """Read the log after a position, a page of it, which is taken to be of that phase."""
+        with self._database.read() as session:
+            page = logs.read(session, build_id, after=after, limit=_PAGE)
+        return [Chunk(at, text, phase) for at, text in page]
+
+    def _items(self, build_id: int, after: Position, seen: Snapshot) -> list[Item]:
+        return [Item(chunk) for chunk in self.read_log(build_id, after, seen.status["phase"])]
+
+
+def _running(session: Session) -> tuple[str, ...]:
+    """Name what runs; of what is not for everybody no more than that there is something."""
+    found = (build.repository for build in builds.running(session, _NAMED))
+    return tuple(one.full_name if may_see(None, one) else "another repository" for one in found)
