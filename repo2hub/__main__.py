@@ -1,0 +1,6 @@
+"""`python -m repo2hub`: how `repo2hub up` starts its children, whatever PATH says."""
+
+from repo2hub.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""`repo2hub builder`: a worker that builds what is queued, until a signal ends it."""
+
+import os
+import signal
+import threading
+
+import click
+
+from builder.settings import BuilderSettings
+from builder.worker import serve
+from db.engine import Database
+from repo2hub import logs
+from repo2hub.upgrade import require_current
+
+
+@click.command()
+def builder() -> None:
+    """Build what is queued.
+
+    On SIGTERM or Ctrl-C the running build goes back to the queue at once, and no attempt of it is used up.
+    """
+    settings = BuilderSettings.load()
+    logs.configure(settings.log_format)
+    require_current(settings)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stop.set())
+    database = Database(settings.database, channels=settings.channels)
+    try:
+        serve(settings, database, stop, os.environ)
+    finally:
+        database.dispose()

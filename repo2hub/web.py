@@ -1,0 +1,29 @@
+"""`repo2hub web`: the receiver, the API and the pages, until a signal ends it."""
+
+from typing import Any, get_args
+
+import click
+
+from repo2hub import listening, logs
+from repo2hub.upgrade import require_current
+from webhook.serve import run
+from webhook.settings import Role, WebSettings
+
+
+@click.command()
+@listening.options
+@click.option(
+    "--role",
+    type=click.Choice(get_args(Role)),
+    help="`streams`: the build API and logs that are followed; `webhook`: all else.  [REPO2HUB_ROLE, else all]",
+)
+def web(**options: Any) -> None:
+    """Serve the webhook, the API and the pages.
+
+    A site with hundreds of viewers may follow logs in a process of its own: one with --role webhook, one with
+    --role streams, on the same database, and a web server that sends each what it serves.
+    """
+    settings = WebSettings.load(**listening.given(options))
+    logs.configure(settings.log_format)
+    require_current(settings)
+    run(settings)
