@@ -1,0 +1,10 @@
+"""repo2hub's launcher: what a hub's admin installs in the hub's environment.
+
+from repo2hub_launcher import setup_dockerspawner
+setup_dockerspawner(c, service_url="http://127.0.0.1:8585/services/binder/", service_token="...")
+"""
+
+from repo2hub_launcher.configuration import setup_dockerspawner, setup_kubespawner
+from repo2hub_launcher.settings import LauncherError
+
+__all__ = ["LauncherError", "setup_dockerspawner", "setup_kubespawner"]
