@@ -1,0 +1,103 @@
+"""The whole of it on one machine: a GitHub stand-in, a registry, the service's real processes, a real engine."""
+
+import os
+import subprocess
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import docker
+import pytest
+from playwright.sync_api import Browser
+
+from repo2hub.git_server import BareRepository, GitServer
+from tests.acceptance.browser import chromium
+from tests.acceptance.registry import Registry
+from tests.acceptance.service import Service
+from tests.conftest import ROOT
+
+
+@pytest.fixture(scope="session")
+def base_image() -> str:
+    """An image to build on: of Debian packages where no registry is in reach."""
+    given = os.environ.get("REPO2HUB_BASE_IMAGE")
+    if given:
+        return given
+    script = str(ROOT / "machine" / "base-image")
+    made = subprocess.run([script], check=True, stdout=subprocess.PIPE, text=True, timeout=900)
+    return made.stdout.strip().splitlines()[-1]
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[docker.DockerClient]:
+    client = docker.from_env(timeout=120)
+    client.ping()
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def github(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
+    """GitHub's git side: `git http-backend` over bare repositories."""
+    server = GitServer(tmp_path_factory.mktemp("github"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def repository(github: GitServer) -> BareRepository:
+    """A new, empty repository with a name of its own."""
+    return github.create(f"Org/repo-{uuid.uuid4().hex[:8]}")
+
+
+Start = Callable[..., Service]
+
+
+@pytest.fixture(scope="module")
+def start_service(
+    tmp_path_factory: pytest.TempPathFactory,
+    github: GitServer,
+    base_image: str,
+    engine: docker.DockerClient,
+) -> Iterator[Start]:
+    """Start web and builder with given settings; they are stopped, and their images removed, at the end."""
+    started: list[Service] = []
+
+    def start(environ: dict[str, str] | None = None, **settings: str) -> Service:
+        data_dir = tmp_path_factory.mktemp("service")
+        prefix = f"r2htest-{uuid.uuid4().hex[:8]}/"
+        ours = {"IMAGE_PREFIX": prefix, **settings}
+        service = Service(data_dir, github.url, base_image, ours, environ or {})
+        started.append(service)
+        service.start_all()
+        return service
+
+    yield start
+    for service in started:
+        service.stop_all()
+        for image in engine.api.images():
+            for tag in image["RepoTags"] or []:
+                if service.settings["IMAGE_PREFIX"] in tag:
+                    engine.api.remove_image(tag, force=True)
+
+
+@pytest.fixture(scope="module")
+def service(start_service: Start) -> Service:
+    """The service on its defaults, with the uv buildpack in front."""
+    return start_service()
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[Registry]:
+    """A running registry that anybody may push to."""
+    registry = Registry(tmp_path / "registry")
+    registry.start()
+    yield registry
+    registry.stop()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser

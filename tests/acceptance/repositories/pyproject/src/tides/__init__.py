@@ -1,0 +1,4 @@
+import iniconfig
+
+PARSER = iniconfig.__name__
+LEVEL = 1

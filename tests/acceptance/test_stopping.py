@@ -1,0 +1,85 @@
+"""Cancelling, stopping and killing: nothing is left running, nothing is left behind, nothing is lost."""
+
+import os
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from repo2hub.git_repository import BareRepository
+from repo2hub.git_server import GitServer
+from tests.acceptance.leftovers import nothing_is_left
+from tests.acceptance.registry import Registry
+from tests.acceptance.service import Service
+
+pytestmark = pytest.mark.engine
+
+
+def test_cancelling_while_fetching(service: Service, repository: BareRepository, github: GitServer) -> None:
+    commit = repository.commit({"README.md": "x"})
+    with github.stalled():
+        build_id = service.push(repository.full_name, commit)["build"]
+        service.wait_for(build_id, phase="fetching")
+        assert service.post(f"builds/{build_id}/cancel").status_code == 202
+        build = service.wait_for(build_id)
+        assert (build["status"], build["reason"]) == ("cancelled", "requested")
+        nothing_is_left(service, str(service.data_dir / "work"))
+
+
+def test_cancelling_while_building(service: Service, repository: BareRepository) -> None:
+    commit = repository.commit(service.dockerfile("echo started-to-sleep && sleep 594"))
+    build_id = service.push(repository.full_name, commit)["build"]
+    service.wait_for_log(build_id, "started-to-sleep")
+    service.post(f"builds/{build_id}/cancel")
+    build = service.wait_for(build_id)
+    assert (build["status"], build["reason"]) == ("cancelled", "requested")
+    nothing_is_left(service, "sleep 594")
+
+
+def test_cancelling_while_pushing(
+    start_service: Callable[..., Service], repository: BareRepository, registry: Registry
+) -> None:
+    service = start_service(REGISTRY_URL=registry.url)
+    commit = repository.commit({"Dockerfile": f"FROM {service.base_image}\nRUN echo pushed > /x\n"})
+    os.kill(registry.pid, signal.SIGSTOP)  # a registry that hangs
+    try:
+        build_id = service.push(repository.full_name, commit)["build"]
+        service.wait_for(build_id, phase="pushing")
+        service.post(f"builds/{build_id}/cancel")
+        build = service.wait_for(build_id)
+        assert (build["status"], build["reason"]) == ("cancelled", "requested")
+        nothing_is_left(service, service.settings["IMAGE_PREFIX"])
+    finally:
+        os.kill(registry.pid, signal.SIGCONT)
+
+
+def test_a_builder_that_is_told_to_stop_gives_its_build_back_and_another_finishes_it(
+    start_service: Callable[..., Service], repository: BareRepository
+) -> None:
+    service = start_service()
+    commit = repository.commit(service.dockerfile("echo started-to-sleep && sleep 7"))
+    build_id = service.push(repository.full_name, commit)["build"]
+    service.wait_for_log(build_id, "started-to-sleep")
+    assert service.stop("builder") == 0
+    build = service.get(f"builds/{build_id}")
+    assert (build["status"], build["attempt"]) == ("queued", 1)
+    nothing_is_left(service, "sleep 7 ")
+    service.start("builder")
+    build = service.wait_for(build_id)
+    assert (build["status"], build["attempt"]) == ("succeeded", 2)
+
+
+def test_a_killed_builder_loses_nothing_and_its_children_are_ended_by_the_next(
+    start_service: Callable[..., Service], repository: BareRepository
+) -> None:
+    service = start_service()
+    commit = repository.commit(service.dockerfile("echo started-to-sleep && sleep 593"))
+    build_id = service.push(repository.full_name, commit)["build"]
+    service.wait_for_log(build_id, "started-to-sleep")
+    service.stop("builder", signal.SIGKILL)
+    service.start("builder")
+    nothing_is_left(service, "sleep 593")
+    service.wait_for_log(build_id, "attempt 2")
+    service.post(f"builds/{build_id}/cancel")
+    build = service.wait_for(build_id)
+    assert (build["status"], build["attempt"]) == ("cancelled", 2)

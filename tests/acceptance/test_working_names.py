@@ -1,0 +1,72 @@
+"""What is left of builds that ended early: images under the names they had while they were built."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+import pytest
+
+from builder.engine import Engine
+from builder.working_names import REPOSITORY, WorkingNames
+from builder.workspace import Workspaces
+
+pytestmark = pytest.mark.engine
+KEY, OTHER_KEY = b"k" * 32, b"o" * 32
+
+
+@pytest.fixture
+def workspaces(tmp_path: Path) -> Iterator[Workspaces]:
+    workspaces = Workspaces(tmp_path)
+    yield workspaces
+    workspaces.close()
+
+
+@pytest.fixture
+def tag(engine: docker.DockerClient, base_image: str) -> Iterator[list[str]]:
+    """Names that are removed at the end; `tag.append` alone makes no image."""
+    names: list[str] = []
+    yield names
+    for name in names:
+        if engine.images.list(name):
+            engine.api.remove_image(name)
+
+
+def bring(engine: docker.DockerClient, base_image: str, name: str, names: list[str]) -> None:
+    """Let the engine have an image of that name, as it does when it finishes a build."""
+    names.append(name)
+    assert engine.api.tag(base_image, *name.split(":"))
+
+
+def test_an_image_that_comes_after_its_build_was_stopped_is_removed(
+    workspaces: Workspaces, engine: docker.DockerClient, base_image: str, tag: list[str]
+) -> None:
+    names = WorkingNames(workspaces, KEY)
+    with pytest.raises(KeyboardInterrupt), names.give(7, 1) as late:
+        raise KeyboardInterrupt
+    bring(engine, base_image, late, tag)
+    with names.give(8, 1) as held, Engine() as client:
+        bring(engine, base_image, held, tag)
+        assert names.is_due()
+        assert names.sweep(client) == [late]
+        assert engine.images.list(held) and not engine.images.list(late)
+
+
+def test_what_a_dead_builder_left_goes_and_what_others_hold_stays(
+    workspaces: Workspaces, engine: docker.DockerClient, base_image: str, tag: list[str], tmp_path: Path
+) -> None:
+    dead, living = Workspaces(tmp_path), Workspaces(tmp_path)
+    elsewhere = Workspaces(tmp_path / "elsewhere")
+    with (
+        WorkingNames(dead, KEY).give(1, 1) as left,
+        WorkingNames(living, KEY).give(2, 1) as building,
+        WorkingNames(elsewhere, OTHER_KEY).give(3, 1) as foreign,
+    ):
+        for name in (left, building, foreign):
+            assert name.startswith(f"{REPOSITORY}:")
+            bring(engine, base_image, name, tag)
+    dead.close()  # its lock is free, as after a kill
+    with Engine() as client:
+        assert WorkingNames(workspaces, KEY).sweep(client) == [left]
+    assert engine.images.list(building) and engine.images.list(foreign)
+    living.close()
+    elsewhere.close()

@@ -1,0 +1,74 @@
+"""What the documents say is so: settings, commands and make targets exist, and none is left out."""
+
+import re
+
+import pytest
+from click import Context
+
+from builder.settings import BuilderSettings
+from repo2hub.cli import main
+from tests.conftest import ROOT
+from webhook.settings import WebSettings
+
+SETTINGS = (ROOT / "docs" / "settings.md").read_text()
+DOCUMENTS = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "launcher/README.md",
+    *(f"docs/{name}.md" for name in ("settings", "access", "github", "operations")),
+    *(f"examples/{name}/README.md" for name in ("dockerspawner", "tljh", "kubernetes", "z2jh")),
+]
+# Not for admins: `worker_name` has no reason to be changed, the errors are no setting.
+INTERNAL = {"secret_file_errors", "worker_name"}
+
+
+def settings_in_the_table() -> set[str]:
+    rows = [row.split("|")[1] for row in SETTINGS.splitlines() if row.startswith("| `")]
+    return {name for row in rows for name in re.findall(r"`([A-Z][A-Z_]+)`", row)}
+
+
+def test_the_table_of_settings_is_whole_and_true() -> None:
+    fields = (set(WebSettings.model_fields) | set(BuilderSettings.model_fields)) - INTERNAL
+    assert settings_in_the_table() == {name.upper() for name in fields}
+
+
+def test_the_defaults_in_the_table_are_those_of_the_code() -> None:
+    builder = BuilderSettings.model_fields
+    assert f"`{builder['build_timeout'].default}`, `{builder['build_idle_timeout'].default}`" in SETTINGS
+    web = WebSettings.model_fields
+    assert f"`{web['host'].default}`, `{web['port'].default}`" in SETTINGS
+    for name in ("image_prefix", "github_url", "auth"):
+        assert f"`{web[name].default}`" in SETTINGS
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_command_that_a_document_names_exists(document: str) -> None:
+    text = (ROOT / document).read_text()
+    known = main.list_commands(Context(main))
+    assert set(re.findall(r"(?:^|`|\$ )repo2hub ([a-z]+)", text, re.MULTILINE)) <= set(known)
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE)) <= targets
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_file_that_a_document_names_exists(document: str) -> None:
+    text = (ROOT / document).read_text()
+    pattern = r"`((?:[\w-]+/)+[\w-]+\.py|(?:machine|tests)/[\w-]+|[\w-]+\.lock|Dockerfile\.builder)`"
+    named = set(re.findall(pattern, text))
+    links = {target for target in re.findall(r"\]\((?!http)([^)#]+)\)", text)}
+    here = (ROOT / document).parent  # links are meant from where they stand, names from the top
+    missing = [link for link in sorted(links) if not (here / link).exists()]
+    assert missing + [path for path in sorted(named) if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("unit", sorted(path.name for path in (ROOT / "examples" / "systemd").iterdir()))
+@pytest.mark.parametrize("instance", ["webhook", "streams"])
+def test_what_a_systemd_unit_starts_can_be_started(unit: str, instance: str) -> None:
+    text = (ROOT / "examples" / "systemd" / unit).read_text()
+    (started,) = re.findall(r"^ExecStart=\S+/repo2hub (.*)$", text, re.MULTILINE)
+    name, *options = started.replace("%i", instance).split()
+    command = main.get_command(Context(main), name)
+    assert command is not None
+    command.make_context(name, options)  # raises for an option or a value that it does not know

@@ -1,0 +1,288 @@
+"""The application put together, and the server around it: errors, headers, health, start and stop."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import requests
+from flask import Flask
+from flask.testing import FlaskClient
+from pydantic import SecretStr
+from sqlalchemy import text
+
+from db import queue, refs, repositories
+from db.engine import Database
+from db.images import REPO2DOCKER_VERSION
+from db.models import Build
+from db.status import Trigger
+from tests.conftest import COMMIT, NOW
+from webhook.app import MAX_BODY, create_app
+from webhook.serve import limit_sends
+from webhook.settings import WebSettings
+from webhook.signature import NoSecret
+
+pytestmark = pytest.mark.slow
+
+LIMIT = 30.0
+"""Seconds after which a test gives up waiting."""
+
+
+@pytest.fixture
+def app(settings: WebSettings, database: Database) -> Flask:
+    return create_app(settings, database)
+
+
+@pytest.fixture
+def behind_a_path(settings: WebSettings, database: Database) -> FlaskClient:
+    """A client of a service whose paths all begin with /services/binder/."""
+    changed = settings.model_copy(update={"base_url": "/services/binder/"})
+    return create_app(changed, database).test_client()
+
+
+def test_everything_is_under_the_base_path(behind_a_path: FlaskClient) -> None:
+    base = "/services/binder"
+    for path in ("/", "/health", "/versions", "/api/v1/builds"):
+        assert behind_a_path.get(f"{base}{path}").status_code == 200
+        assert behind_a_path.get(path).status_code == 404
+    assert behind_a_path.post(f"{base}/webhook/github").status_code == 401
+    asked = behind_a_path.post(f"{base}/api/v1/builds", json={"repository": "org/repo", "ref": COMMIT})
+    link = asked.headers["Location"]
+    assert link.startswith(f"{base}/api/v1/builds/")
+    assert behind_a_path.get(link).status_code == 200
+
+
+def test_versions_are_told_as_binderhub_tells_them(client: FlaskClient) -> None:
+    told = client.get("/versions").json
+    assert told is not None and told["repo2hub"]
+    assert told["builder_info"] == {"repo2docker-version": REPO2DOCKER_VERSION}
+
+
+def test_health_is_good_while_the_database_answers(client: FlaskClient, database: Database) -> None:
+    good = client.get("/health")
+    assert good.status_code == 200 and good.json is not None and good.json["ok"]
+    assert good.json["checks"][0] == {"service": "database", "kind": "sqlite", "ok": True}
+    with database.write() as session:
+        session.execute(text("DROP TABLE log_chunk"))
+        session.execute(text("ALTER TABLE build RENAME TO was_build"))
+    bad = client.get("/health")
+    assert bad.status_code == 503 and bad.json is not None and not bad.json["ok"]
+
+
+def test_a_database_that_does_not_answer_is_a_503_without_its_message(
+    client: FlaskClient, database: Database
+) -> None:
+    with database.write() as session:
+        session.execute(text("DROP TABLE log_chunk"))
+        session.execute(text("ALTER TABLE build RENAME TO was_build"))
+    response = client.get("/api/v1/builds")
+    assert response.status_code == 503 and response.headers["Retry-After"]
+    assert response.json is not None and response.json["error"]["code"] == "database_unavailable"
+    assert "was_build" not in response.text and "SELECT" not in response.text
+
+
+def test_a_fault_of_ours_is_a_500_without_its_message(app: Flask) -> None:
+    @app.get("/fault")
+    def fault() -> str:
+        raise RuntimeError("secret of the house")
+
+    response = app.test_client().get("/fault")
+    assert response.status_code == 500
+    assert response.json is not None and response.json["error"]["code"] == "internal_error"
+    assert "secret" not in response.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/nope", 404, "not_found"),
+        ("GET", "/api/v1/nope", 404, "not_found"),
+        ("GET", "/api/v1/images/gl/org/repo/main", 404, "not_found"),
+        ("DELETE", "/api/v1/builds", 405, "method_not_allowed"),
+        ("POST", "/health", 405, "method_not_allowed"),
+        ("GET", "/webhook/github", 405, "method_not_allowed"),
+    ],
+)
+def test_every_error_is_json(client: FlaskClient, method: str, path: str, status: int, code: str) -> None:
+    response = client.open(path, method=method)
+    assert response.status_code == status
+    assert response.json is not None and response.json["error"]["code"] == code
+    assert (status != 405) or response.headers["Allow"]
+
+
+def test_a_request_that_is_too_large_is_refused(client: FlaskClient) -> None:
+    body = b'{"repository": "' + b"x" * MAX_BODY + b'"}'
+    response = client.post("/api/v1/builds", data=body, content_type="application/json")
+    assert response.status_code == 413 and response.json is not None and response.json["error"]["code"]
+
+
+def test_a_delivery_may_be_larger_than_a_request_to_the_api(client: FlaskClient) -> None:
+    response = client.post("/webhook/github", data=b"x" * (2 * MAX_BODY))
+    assert response.status_code == 401  # it was read whole, and then not believed
+
+
+@pytest.mark.parametrize("path", ["/", "/health", "/api/v1/builds", "/nope"])
+def test_no_answer_can_do_anything_in_a_browser(client: FlaskClient, path: str) -> None:
+    headers = client.get(path).headers
+    assert headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Cache-Control"] == "no-store"
+
+
+def test_without_a_webhook_secret_it_does_not_start(settings: WebSettings, database: Database) -> None:
+    with pytest.raises(NoSecret, match="REPO2HUB_WEBHOOK_SECRETS"):
+        create_app(settings.model_copy(update={"webhook_secrets": ()}), database)
+    with pytest.raises(NoSecret):
+        create_app(settings.model_copy(update={"webhook_secrets": (SecretStr(" "),)}), database)
+
+
+# The server
+
+PROGRAM = """
+from webhook.serve import run
+from webhook.serve import limit_sends
+from webhook.settings import WebSettings
+run(WebSettings.load())
+print("the caller goes on")
+"""
+
+
+TELLS_SOCKETS = """
+from types import SimpleNamespace
+from flask import Flask, request
+from webhook.app import STREAMS
+from webhook.connection import Connection
+from webhook.serve import Server
+from webhook.settings import WebSettings
+app = Flask("tests")
+app.extensions[STREAMS] = SimpleNamespace(close=lambda: None)
+app.get("/health")(lambda: str(Connection.of(request.environ) is not None))
+Server(app, WebSettings.load()).run()
+"""
+
+
+@dataclass
+class Server:
+    address: str
+    process: "subprocess.Popen[str]"
+
+
+@pytest.fixture
+def server(settings: WebSettings, database_url: str, tmp_path: Path) -> Iterator[Server]:
+    """A real server in a process of its own; afterwards it must have ended well on SIGTERM."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    variables = {
+        "REPO2HUB_DATABASE_URL": database_url,
+        "REPO2HUB_DATA_DIR": str(tmp_path),
+        "REPO2HUB_WEBHOOK_SECRETS": "secret",
+        "REPO2HUB_PORT": str(port),
+        "REPO2HUB_MAX_STREAMS": "3",
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM],
+        env=os.environ | variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        _wait_for(address, process)
+        yield Server(address, process)
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=LIMIT)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 0, output
+    assert output.count("the caller goes on") == 1, output
+    assert "Traceback" not in output, output
+
+
+def _wait_for(address: str, process: "subprocess.Popen[str]") -> None:
+    deadline = time.monotonic() + LIMIT
+    while True:
+        assert process.poll() is None and time.monotonic() < deadline
+        try:
+            if requests.get(f"{address}/health", timeout=5).ok:
+                return
+        except requests.ConnectionError:
+            time.sleep(0.1)
+
+
+def _build(database: Database) -> Build:
+    with database.write() as session:
+        repository = repositories.record(session, full_name="Org/Repo", now=NOW)
+        refs.record_push(
+            session, repository, ref="refs/heads/main", commit=COMMIT, before=None, pushed_at=NOW, now=NOW
+        )
+        asked = queue.enqueue(
+            session,
+            repository=repository,
+            ref="refs/heads/main",
+            commit=COMMIT,
+            recipe="r",
+            trigger=Trigger.PUSH,
+            now=NOW,
+        )
+    assert asked.build is not None
+    return asked.build
+
+
+def test_the_server_tells_the_socket_that_a_log_may_be_sent_to(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    variables = {"REPO2HUB_DATA_DIR": str(tmp_path), "REPO2HUB_PORT": str(port)}
+    process = subprocess.Popen([sys.executable, "-c", TELLS_SOCKETS], env=os.environ | variables, text=True)
+    try:
+        _wait_for(f"http://127.0.0.1:{port}", process)
+        assert requests.get(f"http://127.0.0.1:{port}/health", timeout=LIMIT).text == "True"
+    finally:
+        process.terminate()
+        process.wait(timeout=LIMIT)
+
+
+def test_a_client_that_reads_nothing_does_not_hold_its_thread() -> None:
+    with socket.socket() as listener:
+        limit_sends([listener], 1)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        with socket.create_connection(listener.getsockname()), listener.accept()[0] as accepted:
+            accepted.setblocking(True)  # as gunicorn's threads have it
+            with pytest.raises(BlockingIOError):
+                while True:
+                    accepted.sendall(bytes(2**20))
+
+
+def test_full_streams_keep_nobody_else_waiting_and_end_with_the_server(
+    server: Server, database: Database
+) -> None:
+    address = server.address
+    log = f"{address}/api/v1/builds/{_build(database).id}/log"
+    events = {"Accept": "text/event-stream"}
+    open_streams = [requests.get(log, headers=events, stream=True, timeout=LIMIT) for _ in range(3)]
+    assert [stream.status_code for stream in open_streams] == [200, 200, 200]
+    refused = requests.get(log, headers=events, timeout=LIMIT)
+    assert refused.status_code == 503 and refused.headers["Retry-After"]
+    assert requests.get(f"{address}/health", timeout=5).json()["checks"][1]["open"] == 3
+    server.process.send_signal(signal.SIGTERM)
+    for stream in open_streams:  # each ends whole, and is not cut off
+        assert b"event: end" not in b"".join(stream.iter_content())
+
+
+def test_encoded_slashes_reach_the_lookup(server: Server, database: Database) -> None:
+    with database.write() as session:
+        repository = repositories.record(session, full_name="Org/Repo", webhook_active=True, now=NOW)
+        refs.record_push(
+            session, repository, ref="refs/heads/a/b", commit=COMMIT, before=None, pushed_at=NOW, now=NOW
+        )
+    for ref in ("a/b", "a%2Fb", "refs%2fheads%2Fa/b"):
+        answer = requests.get(f"{server.address}/api/v1/images/gh/org/repo/{ref}", timeout=LIMIT)
+        assert (answer.status_code, answer.json()["commit"]) == (404, COMMIT)

@@ -1,0 +1,75 @@
+"""`repo2hub up` as real processes: nothing to configure, and it ends whole."""
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.registry import free_port
+from tests.web.commands import REPO2HUB, clean_environment, is_up, wait_until
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass
+class Up:
+    """`repo2hub up` on a data folder of its own."""
+
+    folder: Path
+    port: int = field(default_factory=free_port)
+
+    def start(self) -> "subprocess.Popen[str]":
+        settings = {"DATA_DIR": str(self.folder), "PORT": str(self.port)}
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            [*REPO2HUB, "up"], env=clean_environment(**settings), stdout=pipe, stderr=pipe, text=True
+        )
+
+    def children(self, of: int) -> list[int]:
+        return [int(pid) for pid in Path(f"/proc/{of}/task/{of}/children").read_text().split()]
+
+
+def test_up_serves_with_nothing_configured_and_stops_on_sigterm(tmp_path: Path) -> None:
+    up = Up(tmp_path)
+    process = up.start()
+    assert process.stdout is not None and process.stderr is not None
+    out = process.stdout.readline()
+    assert is_up(f"http://127.0.0.1:{up.port}"), out
+    children = up.children(process.pid)
+    process.terminate()
+    with process:
+        # Not `communicate`: it would lose what `readline` has read ahead.
+        out, err = out + process.stdout.read(), process.stderr.read()
+    assert process.returncode == 0, err
+    assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
+    secret = tmp_path / "webhook-secret"
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+    assert str(secret) in out
+    assert secret.read_text().strip() not in out + err
+
+
+def test_up_stops_the_other_and_says_so_when_one_ends(tmp_path: Path) -> None:
+    up = Up(tmp_path)
+    process = up.start()
+    wait_until(lambda: is_up(f"http://127.0.0.1:{up.port}"))
+    web, builder = up.children(process.pid)
+    os.kill(builder, signal.SIGKILL)
+    _, err = process.communicate(timeout=90)
+    assert process.returncode == 1
+    assert "repo2hub builder" in err
+    assert not Path(f"/proc/{web}").exists()
+    assert not is_up(f"http://127.0.0.1:{up.port}")
+
+
+def test_up_on_a_port_that_is_taken_ends_instead_of_waiting(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        process = Up(tmp_path / "other", port).start()
+        out, err = process.communicate(timeout=120)
+    assert (process.returncode, out) == (1, "")
+    assert f"REPO2HUB_PORT: {port} is taken" in err
