@@ -6,6 +6,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 FAST := $(PYTHON) -m pytest -q -n auto --dist loadgroup tests/unit tests/queue tests/web
+# One that fails is run once more, and listed at the end: see CONTRIBUTING.md.
+ACCEPTANCE := $(PYTHON) -m pytest -n 2 --dist loadfile --reruns 1 --rerun-show-tracebacks --durations 15 tests/acceptance
 COMPILE := .venv/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-emit-index-url --no-emit-find-links
 
@@ -32,7 +34,7 @@ test: ## Run every test, with a real engine, registry and both databases
 	@machine/packages git ca-certificates postgresql docker-registry chromium nginx-light
 	@machine/venv
 	@machine/node-packages
-	@status=0; $(FAST) -m 'not engine' || status=$$?; machine/with-engine $(PYTHON) -m pytest -n 2 --dist loadfile tests/acceptance || status=$$?; exit $$status
+	@status=0; $(FAST) -m 'not engine' || status=$$?; machine/with-engine $(ACCEPTANCE) || status=$$?; exit $$status
 
 test-fast: ## Run most of what needs no engine and no browser, in a minute or two
 	@machine/packages git ca-certificates postgresql

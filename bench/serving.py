@@ -53,6 +53,6 @@ def _wait_until_up(address: str, process: "subprocess.Popen[bytes]") -> None:
         try:
             requests.get(address, timeout=5)
             return
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             time.sleep(0.1)
     raise RuntimeError("the peer did not start")

@@ -14,6 +14,7 @@ from repo2hub.git_server import BareRepository, GitServer
 from tests.acceptance.browser import chromium
 from tests.acceptance.registry import Registry
 from tests.acceptance.service import Service
+from tests.acceptance.standstill import Standstill
 from tests.conftest import ROOT
 
 
@@ -95,6 +96,12 @@ def registry(tmp_path: Path) -> Iterator[Registry]:
     registry.start()
     yield registry
     registry.stop()
+
+
+@pytest.fixture
+def standstill(engine: docker.DockerClient, base_image: str) -> Standstill:
+    """A build's step that lasts until the test lets it go on."""
+    return Standstill(engine, base_image)
 
 
 @pytest.fixture(scope="module")

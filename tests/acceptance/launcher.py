@@ -15,6 +15,7 @@ import requests
 from playwright.sync_api import Browser, Page
 
 from repo2hub.delivery import deliver, push_payload
+from repo2hub.demo_hub import bridge_address
 from repo2hub.git_repository import BareRepository
 from repo2hub.git_server import GitServer
 from tests.acceptance.browser import LIMIT
@@ -120,11 +121,10 @@ class Launcher:
             {**files, "mark.txt": str(time.time_ns())}, message="Measure the tides again"
         )
 
-    def slow(self, seconds: int) -> BareRepository:
-        """Return a repository whose build takes that long, and whose image is no server."""
-        repository = self.github.create(f"Org/slow-{time.time_ns()}")
-        words = f"for i in $(seq {seconds}); do echo step $i of many; sleep 1; done"
-        repository.commit(self.service.dockerfile(words))
+    def plain(self, *steps: str) -> BareRepository:
+        """Return a repository whose build takes these steps, and whose image is no server."""
+        repository = self.github.create(f"Org/plain-{time.time_ns()}")
+        repository.commit(self.service.dockerfile(" && ".join(steps)))
         return repository
 
 
@@ -141,9 +141,8 @@ def launcher(
 ) -> Iterator[Launcher]:
     """Start it all, build `hello`, and stop it all. `config` goes to the hub, `settings` to the service."""
     external = External("binder", free_port())
-    bridge = engine.networks.get("bridge").attrs["IPAM"]["Config"][0]["Gateway"]
     hub = Hub(folder / "hub")
-    api = f"http://{bridge}:{urlsplit(hub.api_url).port}"
+    api = f"http://{bridge_address()}:{urlsplit(hub.api_url).port}"
     with GitServer(folder / "github") as github:
         service = _service(folder / "service", github, base_image, external, api)
         service.settings |= settings

@@ -51,7 +51,7 @@ class Registry:
             try:
                 requests.get(f"{self.url}/v2/", timeout=2)
                 return
-            except requests.ConnectionError:
+            except (requests.ConnectionError, requests.Timeout):
                 time.sleep(0.1)
         raise AssertionError((self.folder / "log").read_text())
 

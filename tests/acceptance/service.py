@@ -112,7 +112,7 @@ class Service:
             try:
                 if requests.get(f"{base or self.base}/health", timeout=5).status_code == 200:
                     return
-            except requests.ConnectionError:
+            except (requests.ConnectionError, requests.Timeout):
                 time.sleep(0.1)
         raise AssertionError(self.log_path(name).read_text())
 

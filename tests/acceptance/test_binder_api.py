@@ -1,7 +1,6 @@
 """BinderHub's build API with all that is real: its npm client, the service's processes, a builder, an engine."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from urllib.parse import quote
 
 import docker
@@ -11,6 +10,7 @@ import requests
 from repo2hub.git_server import BareRepository, GitServer
 from tests.acceptance.registry import Registry
 from tests.acceptance.service import Service
+from tests.acceptance.standstill import Standstill
 from tests.web.npm_client import VERSIONS, Client
 
 pytestmark = pytest.mark.engine
@@ -61,14 +61,18 @@ def test_a_failing_build_is_told_with_its_log_and_not_repeated(
 
 
 def test_two_who_ask_share_a_build_and_one_who_leaves_does_not_stop_it(
-    service: Service, repository: BareRepository, tmp_path: Path
+    service: Service, repository: BareRepository, standstill: Standstill
 ) -> None:
-    repository.commit(service.dockerfile("for i in 1 2 3 4 5 6 7 8; do echo line-$i; sleep 1; done"))
+    repository.commit(
+        service.dockerfile(f"echo line-1; {standstill.step}; for i in 2 3 4 5; do echo line-$i; done")
+    )
     spec = f"gh/{repository.full_name}/main"
     leaving, staying = Client(service.url, "0.4", spec), Client(service.url, "0.5", spec)
-    leaving.until("line-2")
+    leaving.until("line-1")
     leaving.kill()
     late = Client(service.url, "0.5", spec)
+    late.until("it-stands-still")
+    standstill.go_on()
     logs = []
     for client in (staying, late):
         events = client.ended()
@@ -77,21 +81,23 @@ def test_two_who_ask_share_a_build_and_one_who_leaves_does_not_stop_it(
             "".join(event["message"] for event in events if event["phase"] not in ("waiting", "ready"))
         )
     assert logs[0] == logs[1]
-    assert [f"line-{number}" in logs[1] for number in range(1, 9)] == [True] * 8
+    assert [f"line-{number}" in logs[1] for number in range(1, 6)] == [True] * 5
     assert len(service.get(f"builds?repository={repository.full_name}")["builds"]) == 1
 
 
 def test_who_waits_behind_a_build_is_told_of_it(
-    service: Service, github: GitServer, repository: BareRepository
+    service: Service, github: GitServer, repository: BareRepository, standstill: Standstill
 ) -> None:
-    repository.commit(service.dockerfile("sleep 8"))
+    repository.commit(service.dockerfile(standstill.step))
     slow = Client(service.url, "0.5", f"gh/{repository.full_name}/main")
     slow.until("FROM")
     other = github.create(f"{repository.full_name}-behind")
     other.commit(service.dockerfile("true"))
-    behind = Client(service.url, "0.5", f"gh/{other.full_name}/main").ended()
-    assert "next in the queue; running now: " in behind[0]["message"]
-    assert behind[-1]["phase"] == slow.ended()[-1]["phase"] == "ready"
+    behind = Client(service.url, "0.5", f"gh/{other.full_name}/main")
+    behind.until("next in the queue; running now: ")
+    standstill.go_on()
+    for client in (slow, behind):
+        assert client.ended()[-1]["phase"] == "ready"
 
 
 def test_a_repository_of_another_git_server_is_built(

@@ -18,6 +18,7 @@ from repo2hub.git_repository import BareRepository
 from tests.acceptance.leftovers import nothing_is_left
 from tests.acceptance.registry import Registry
 from tests.acceptance.service import Service
+from tests.acceptance.standstill import Standstill
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.engine
@@ -112,16 +113,17 @@ def test_the_builder_in_a_container_is_not_root_and_reaches_the_engine(
 
 
 def test_docker_stop_gives_the_running_build_back_in_time(
-    contained: Contained, repository: BareRepository
+    contained: Contained, repository: BareRepository, standstill: Standstill
 ) -> None:
     service, container = contained.service, contained.container
-    build_id = push(contained, repository, "echo started-to-sleep && sleep 6")
-    service.wait_for_log(build_id, "started-to-sleep")
+    build_id = push(contained, repository, standstill.step)
+    service.wait_for_log(build_id, "it-stands-still")
     container.stop(timeout=60)
     assert container.wait()["StatusCode"] == 0, container.logs().decode()
     build = service.get(f"builds/{build_id}")
     assert (build["status"], build["attempt"], build["cause"]) == ("queued", 1, None)
-    nothing_is_left(service, "sleep 6 ")
+    nothing_is_left(service, standstill.process)
     container.start()
+    standstill.go_on()
     build = service.wait_for(build_id)
     assert (build["status"], build["attempt"]) == ("succeeded", 2), service.log(build_id)

@@ -12,6 +12,7 @@ from repo2hub.git_repository import BareRepository
 from tests.acceptance.leftovers import nothing_is_left
 from tests.acceptance.own_engine import Disk, OwnEngine
 from tests.acceptance.service import Service
+from tests.acceptance.standstill import Standstill
 
 pytestmark = pytest.mark.engine
 
@@ -83,13 +84,13 @@ def test_a_build_that_finds_no_engine_is_built_when_the_engine_is_back(
 
 
 def test_an_engine_that_stops_in_the_middle_of_a_build_leaves_nothing_behind(
-    service: Service, own_engine: OwnEngine, repository: BareRepository
+    service: Service, own_engine: OwnEngine, repository: BareRepository, standstill: Standstill
 ) -> None:
-    # The engine does not end its running step; that ends by itself, a moment after the test.
-    build_id = push(service, repository, "echo started-to-sleep && sleep 20")
-    service.wait_for_log(build_id, "started-to-sleep")
+    build_id = push(service, repository, standstill.step)
+    service.wait_for_log(build_id, "it-stands-still")
     own_engine.stop()
     assert "repo2hub doctor" in given_back(service, build_id, "engine_unavailable")
+    standstill.go_on()  # the engine did not end its running step
     own_engine.start()
     nothing_is_left(service, str(service.data_dir / "work"), own_engine.client())
 

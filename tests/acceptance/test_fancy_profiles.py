@@ -18,6 +18,7 @@ from repo2hub.git_server import BareRepository, GitServer
 from tests.acceptance.browser import LIMIT
 from tests.acceptance.fancy_hub import HOOKS, LAUNCHER, FancyHub
 from tests.acceptance.fancy_page import FancyPage, permalink
+from tests.acceptance.standstill import Standstill
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.engine
@@ -85,14 +86,19 @@ def lab(there: FancyHub, github: GitServer) -> str:
 
 
 def version(
-    repository: BareRepository, lab: str, word: str, branch: str = "main", *, slow: bool = False
+    repository: BareRepository,
+    lab: str,
+    word: str,
+    branch: str = "main",
+    *,
+    standstill: Standstill | None = None,
 ) -> str:
     """Commit a repository's next version, which builds in a second; a nasty word makes it fail.
 
-    A slow one stands still after its word: the page's terminal draws only what is in view when it comes to it.
+    It may stand still after its word: the page's terminal draws only what is in view when it comes to it.
     """
     step = f"RUN echo {word}-is-built" if word != "broken" else "RUN echo no-such-tool >&2; exit 7"
-    step += " && sleep 6" if slow else ""
+    step += f" && {standstill.step}" if standstill else ""
     return repository.commit({"Dockerfile": f"FROM {lab}\n{step}\n"}, branch=branch)
 
 
@@ -113,12 +119,13 @@ def visit(browser: Browser) -> Iterator[Visit]:
 
 
 def test_a_repository_is_built_read_along_and_started(
-    there: FancyHub, visit: Visit, repository: BareRepository, lab: str
+    there: FancyHub, visit: Visit, repository: BareRepository, lab: str, standstill: Standstill
 ) -> None:
-    head = version(repository, lab, "first", slow=True)
+    head = version(repository, lab, "first", standstill=standstill)
     page = visit(there, "alice").open().fill(repository.full_name)
     page.press("Build Image and Start")
     page.wait_for_log("first-is-built")
+    standstill.go_on()
     page.wait_for_server()
     found = there.service.image(repository.full_name)
     assert found["commit"] == head
@@ -293,13 +300,14 @@ def test_without_a_rule_only_what_was_built_here_starts(
 
 
 def test_the_configuration_of_today_keeps_working_with_its_page(
-    today: FancyHub, visit: Visit, repository: BareRepository, github: GitServer
+    today: FancyHub, visit: Visit, repository: BareRepository, github: GitServer, standstill: Standstill
 ) -> None:
     lab = build_lab(today, github, "lab-of-today")
-    head = version(repository, lab, "today", branch="feature/maps", slow=True)
+    head = version(repository, lab, "today", branch="feature/maps", standstill=standstill)
     page = visit(today, "alice").open().fill(repository.full_name, "feature/maps")
     page.press("Build image")
     page.wait_for_log("today-is-built")
+    standstill.go_on()
     page.wait_for_log("Click the start button")
     page.press("Start")
     page.wait_for_server()

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from tests.acceptance import launcher as stage
 from tests.acceptance.browser import LIMIT, SHIFTS
 from tests.acceptance.launcher import FIXED, NOTEBOOK, Launcher
+from tests.acceptance.standstill import Standstill
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.engine
@@ -81,8 +82,8 @@ def test_a_repository_is_built_and_started_and_runs_a_cell(launcher: Launcher) -
     wait_for_lab(page, "ada")
     page.goto(f"{launcher.hub.url}/user/ada/lab/tree/index.ipynb")
     page.locator(".jp-Notebook .jp-CodeCell .cm-content").click()
-    # The kernel's name stands in the toolbar once it may be asked.
-    page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status='idle']")
+    # Before the notebook has its kernel, which this names, running a cell asks for one.
+    page.get_by_role("button", name="Python 3 (ipykernel) | Idle").wait_for()
     page.keyboard.press("Shift+Enter")
     expect(page.locator(".jp-OutputArea-output").first).to_contain_text("six times seven is 42")
     container = launcher.container("ada")
@@ -151,25 +152,28 @@ def test_start_without_a_repository_stays_on_the_page(launcher: Launcher) -> Non
     expect(page.get_by_role("button", name="Start")).to_be_enabled()
 
 
-def test_a_second_person_joins_and_a_reload_loses_nothing(launcher: Launcher) -> None:
-    slow = launcher.slow(25)
+def test_a_second_person_joins_and_a_reload_loses_nothing(launcher: Launcher, standstill: Standstill) -> None:
+    slow = launcher.plain("echo before-''noon", standstill.step, "echo after-''noon")
     first, second = launcher.person("emil"), launcher.person("finn")
     ask_for_build(first, slow.full_name)
-    expect(first.locator("#r2h-log")).to_contain_text("step 3 of many", timeout=BUILD_LIMIT)
+    expect(first.locator("#r2h-log")).to_contain_text("before-noon", timeout=BUILD_LIMIT)
     ask_for_build(second, slow.full_name)
-    expect(second.locator("#r2h-log")).to_contain_text("step 1 of many")
+    expect(second.locator("#r2h-log")).to_contain_text("before-noon")
     first.reload()
     expect(first.locator("#r2h-log")).to_contain_text("[repo2hub] attempt 1: fetching")
-    expect(first.locator("#r2h-log")).to_contain_text("step 1 of many")
+    expect(first.locator("#r2h-log")).to_contain_text("before-noon")
+    standstill.go_on()
     for page in (first, second):
         expect(page.locator("#r2h-status")).to_have_text(re.compile("image is ready"), timeout=BUILD_LIMIT)
-        expect(page.locator("#r2h-log")).to_contain_text("step 25 of many")
+        expect(page.locator("#r2h-log")).to_contain_text("after-noon")
     builds = launcher.service.get(f"builds?repository={slow.full_name}")["builds"]
     assert [build["requested_by"] for build in builds] == ["emil"]
 
 
-def test_a_start_waits_for_the_build_and_an_image_without_a_server_is_explained(launcher: Launcher) -> None:
-    slow = launcher.slow(12)
+def test_a_start_waits_for_the_build_and_an_image_without_a_server_is_explained(
+    launcher: Launcher, standstill: Standstill
+) -> None:
+    slow = launcher.plain(standstill.step, "echo after-''noon")
     page = launcher.person("gina")
     fill(page, slow.full_name, "main")
     press_start(page)
@@ -177,7 +181,8 @@ def test_a_start_waits_for_the_build_and_an_image_without_a_server_is_explained(
     page.click("#progress-details summary")
     log = page.locator("#progress-log")
     expect(log).to_contain_text("it is built first")
-    expect(log).to_contain_text("step 12 of many", timeout=BUILD_LIMIT)
+    standstill.go_on()
+    expect(log).to_contain_text("after-noon", timeout=BUILD_LIMIT)
     expect(log).to_contain_text("it has no jupyterhub-singleuser", timeout=BUILD_LIMIT)
     expect(page.locator("#progress-bar")).to_have_class(re.compile("bg-danger"))
     assert launcher.service.get(f"builds?repository={slow.full_name}")["builds"][0]["requested_by"] == "gina"
@@ -260,12 +265,14 @@ def test_no_link_starts_a_server_by_itself(launcher: Launcher, query: str) -> No
     assert not launcher.is_started("ines")
 
 
-def test_whoever_is_over_the_limit_is_told_when_to_come_back(launcher: Launcher) -> None:
-    slow = launcher.slow(120)
+def test_whoever_is_over_the_limit_is_told_when_to_come_back(
+    launcher: Launcher, standstill: Standstill
+) -> None:
+    slow = launcher.plain(standstill.step)
     page = launcher.person("jan")
     ask_for_build(page, slow.full_name)
     expect(page.locator("#r2h-status")).to_contain_text(re.compile("Waiting|Fetching|Building"))
-    other = launcher.slow(1)
+    other = launcher.plain("true")
     ask_for_build(page, other.full_name)
     alert = page.get_by_role("alert")
     expect(alert).to_contain_text(re.compile("build", re.IGNORECASE))

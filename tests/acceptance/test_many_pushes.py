@@ -6,6 +6,7 @@ import pytest
 
 from repo2hub.git_repository import BareRepository
 from tests.acceptance.service import Service
+from tests.acceptance.standstill import Standstill
 
 pytestmark = pytest.mark.engine
 
@@ -65,12 +66,15 @@ def test_where_it_is_wanted_a_newer_push_cancels_the_waiting_one(
     assert older["attempt"] == 0
 
 
-def test_a_running_build_is_not_superseded(superseding: Service, repository: BareRepository) -> None:
-    older = repository.commit(superseding.dockerfile("echo started-to-sleep && sleep 5"))
+def test_a_running_build_is_not_superseded(
+    superseding: Service, repository: BareRepository, standstill: Standstill
+) -> None:
+    older = repository.commit(superseding.dockerfile(standstill.step))
     first = superseding.push(repository.full_name, older)["build"]
-    superseding.wait_for_log(first, "started-to-sleep")
+    superseding.wait_for_log(first, "it-stands-still")
     newer = repository.commit(superseding.dockerfile("true"))
     second = superseding.push(repository.full_name, newer, before=older)["build"]
     assert superseding.get(f"builds/{first}")["status"] == "running"
+    standstill.go_on()
     assert superseding.wait_for(first)["status"] == "succeeded"
     assert superseding.wait_for(second)["status"] == "succeeded"

@@ -11,6 +11,7 @@ from repo2hub.git_server import GitServer
 from tests.acceptance.leftovers import nothing_is_left
 from tests.acceptance.registry import Registry
 from tests.acceptance.service import Service
+from tests.acceptance.standstill import Standstill
 
 pytestmark = pytest.mark.engine
 
@@ -54,17 +55,18 @@ def test_cancelling_while_pushing(
 
 
 def test_a_builder_that_is_told_to_stop_gives_its_build_back_and_another_finishes_it(
-    start_service: Callable[..., Service], repository: BareRepository
+    start_service: Callable[..., Service], repository: BareRepository, standstill: Standstill
 ) -> None:
     service = start_service()
-    commit = repository.commit(service.dockerfile("echo started-to-sleep && sleep 7"))
+    commit = repository.commit(service.dockerfile(standstill.step))
     build_id = service.push(repository.full_name, commit)["build"]
-    service.wait_for_log(build_id, "started-to-sleep")
+    service.wait_for_log(build_id, "it-stands-still")
     assert service.stop("builder") == 0
     build = service.get(f"builds/{build_id}")
     assert (build["status"], build["attempt"]) == ("queued", 1)
-    nothing_is_left(service, "sleep 7 ")
+    nothing_is_left(service, standstill.process)
     service.start("builder")
+    standstill.go_on()
     build = service.wait_for(build_id)
     assert (build["status"], build["attempt"]) == ("succeeded", 2)
 

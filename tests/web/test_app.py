@@ -213,7 +213,7 @@ def _wait_for(address: str, process: "subprocess.Popen[str]") -> None:
         try:
             if requests.get(f"{address}/health", timeout=5).ok:
                 return
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             time.sleep(0.1)
 
 
