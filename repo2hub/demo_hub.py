@@ -12,6 +12,7 @@ import socket
 import sys
 import time
 from contextlib import ExitStack, closing, suppress
+from ipaddress import ip_network
 from pathlib import Path
 
 import click
@@ -80,7 +81,7 @@ def _introduce(api_port: int, token: str) -> None:
     """Tell the web process of the hub, by the variables that a hub tells its services."""
     os.environ |= {
         "JUPYTERHUB_API_TOKEN": token,
-        "JUPYTERHUB_API_URL": f"http://{_bridge()}:{api_port}/hub/api",
+        "JUPYTERHUB_API_URL": f"http://{bridge_address()}:{api_port}/hub/api",
         "JUPYTERHUB_CLIENT_ID": f"service-{SERVICE}",
         "JUPYTERHUB_SERVICE_NAME": SERVICE,
         "JUPYTERHUB_SERVICE_PREFIX": f"/services/{SERVICE}/",
@@ -88,12 +89,13 @@ def _introduce(api_port: int, token: str) -> None:
     }
 
 
-def _bridge() -> str:
+def bridge_address() -> str:
+    """Return where the hub listens for its containers, as the launcher's function of this name, which see."""
     import docker  # noqa: PLC0415 -- of the builder's extra
 
     with closing(docker.from_env()) as engine:
-        config = engine.networks.get("bridge").attrs["IPAM"]["Config"]
-    return str(config[0]["Gateway"])
+        config = engine.networks.get("bridge").attrs["IPAM"]["Config"][0]
+    return str(config.get("Gateway") or next(ip_network(config["Subnet"]).hosts()))
 
 
 def _push_example(stage: Stage) -> None:

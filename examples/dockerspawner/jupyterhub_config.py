@@ -5,9 +5,7 @@
 
 import os
 
-import docker
-
-from repo2hub_launcher import setup_dockerspawner
+from repo2hub_launcher import bridge_address, setup_dockerspawner
 
 c = get_config()  # noqa: F821 -- given by the hub
 
@@ -15,8 +13,7 @@ c = get_config()  # noqa: F821 -- given by the hub
 c.JupyterHub.bind_url = os.environ.get("HUB_URL", "http://127.0.0.1:8000")
 
 # Containers reach the hub at the address of Docker's bridge.
-bridge = docker.from_env().networks.get("bridge").attrs["IPAM"]["Config"][0]["Gateway"]
-c.JupyterHub.hub_bind_url = f"http://{bridge}:{os.environ.get('HUB_API_PORT', '8081')}"
+c.JupyterHub.hub_bind_url = f"http://{bridge_address()}:{os.environ.get('HUB_API_PORT', '8081')}"
 
 setup_dockerspawner(
     c,

@@ -3,14 +3,12 @@
 import os
 from pathlib import Path
 
-import docker
-
-from repo2hub_launcher import setup_dockerspawner
+from repo2hub_launcher import bridge_address, setup_dockerspawner
 
 c = get_config()  # noqa: F821 -- given by the hub
 
 # TLJH's hub listens where no container reaches it; Docker's bridge is where all of them do.
-c.JupyterHub.hub_ip = docker.from_env().networks.get("bridge").attrs["IPAM"]["Config"][0]["Gateway"]
+c.JupyterHub.hub_ip = bridge_address()
 
 token = Path(os.environ.get("REPO2HUB_TOKEN_FILE", "/opt/tljh/state/repo2hub.token"))
 
