@@ -60,6 +60,8 @@ class Repository(Base):
     private: Mapped[bool] = mapped_column(default=False, server_default=false())
     private_known: Mapped[bool] = mapped_column(default=False, server_default=false())
     """Whether a delivery or GitHub itself said that it is `private` or not; until then nobody knows."""
+    described_at: Mapped[datetime | None]
+    """When the provider wrote the description that last changed its name, default branch or visibility here."""
     enabled: Mapped[bool] = mapped_column(default=True, server_default=true())
     """False once the repository was deleted at the provider."""
     webhook_since: Mapped[datetime | None]

@@ -42,11 +42,13 @@ class _Row(NamedTuple):
     default_branch: str | None
     private: bool
     private_known: bool
+    described_at: datetime | None
     enabled: bool
     webhook_since: datetime | None
     installation_id: int | None
 
 
+_DESCRIPTION = frozenset({"full_name", "name_key", "default_branch", "private", "private_known"})
 _ROWS = select(*(_TABLE.c[name] for name in _Row._fields)).where(_HERE, or_(_IS_NAMED, _IS_NUMBERED))
 
 
@@ -59,6 +61,8 @@ class Told(TypedDict, total=False):
     webhook_active: bool | None
     """Whether deliveries arrive."""
     installation_id: int | None
+    described_at: datetime | None
+    """When it said so; None: just now. Of name, default branch and visibility, what was said last holds."""
 
 
 def provider_of(full_name: str) -> str:
@@ -91,7 +95,7 @@ def recorded(
     names = {"provider": provider, "name_key": name_key(full_name), "provider_id": told.get("provider_id")}
     rows = [_Row._make(row) for row in driver.execute(session, _ROWS, names)]
     if len(rows) == 1 and not _differences(rows[0], full_name, now, told):
-        return Known(rows[0].id, full_name)
+        return Known(rows[0].id, rows[0].full_name)
     row = record(session, full_name=full_name, now=now, provider=provider, **told)
     return Known(row.id, row.full_name)
 
@@ -109,7 +113,8 @@ def record(
     found = session.scalars(_EITHER, names).all()
     row = next((one for one in found if provider_id is not None and one.provider_id == provider_id), None)
     holder = next((one for one in found if one.name_key == key), None)
-    if holder is not None and row is not holder and _is_another(holder, row, provider_id):
+    takes_name = row is None or not _is_late(row, told)
+    if holder is not None and row is not holder and takes_name and _is_another(holder, row, provider_id):
         holder.name_key = f"{key}#{holder.id}"
         session.flush()
         holder = None
@@ -132,7 +137,18 @@ def _differences(row: Repository | _Row, full_name: str, now: datetime, told: To
     wanted |= {"full_name": full_name, "name_key": name_key(full_name), "enabled": True}
     if (is_active := told.get("webhook_active")) is not None:
         wanted["webhook_since"] = (row.webhook_since or now) if is_active else None
-    return {name: value for name, value in wanted.items() if getattr(row, name) != value}
+    differences = {name: value for name, value in wanted.items() if getattr(row, name) != value}
+    if _is_late(row, told):
+        return {name: value for name, value in differences.items() if name not in _DESCRIPTION}
+    if told.get("described_at") and not _DESCRIPTION.isdisjoint(differences):
+        differences["described_at"] = told["described_at"]
+    return differences
+
+
+def _is_late(row: Repository | _Row, told: Told) -> bool:
+    """Tell whether a later description changed the row already: deliveries overtake each other."""
+    said = told.get("described_at")
+    return said is not None and row.described_at is not None and said < row.described_at
 
 
 def _is_another(holder: Repository, row: Repository | None, provider_id: int | None) -> bool:

@@ -212,6 +212,7 @@ def _record(session: Session, source: Source, now: datetime, webhook_active: boo
         private=source.private,
         webhook_active=webhook_active,
         installation_id=source.installation_id,
+        described_at=source.described_at,
         now=now,
     )
 

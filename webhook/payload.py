@@ -35,6 +35,8 @@ class Source:
     default_branch: str | None
     private: bool | None
     installation_id: int | None = None
+    described_at: datetime | None = None
+    """When GitHub last changed what it says of the repository."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +239,8 @@ def _source(delivery: Fields) -> Source:
         raise repository.wrong("default_branch", "a valid branch name")
     installation = delivery.optional_object("installation")
     sender = installation.number("id") if installation else None
-    return Source(number, full_name, branch, repository.flag("private"), sender)
+    described_at = repository.time("updated_at")
+    return Source(number, full_name, branch, repository.flag("private"), sender, described_at)
 
 
 def _is_zero(commit: str) -> bool:

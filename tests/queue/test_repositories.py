@@ -1,6 +1,7 @@
 """A repository keeps its identity: through renames, transfers, names taken over, and any case."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
@@ -11,6 +12,7 @@ from tests.conftest import NOW
 from tests.queue.processes import LATER
 
 Record = Callable[..., Repository]
+HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
@@ -51,6 +53,47 @@ def test_a_change_of_branch_or_visibility_is_noted(record: Record) -> None:
     record("o/r", 1, default_branch="main", private=True)
     row = record("o/r", 1, default_branch="trunk", private=False)
     assert (row.default_branch, row.private) == ("trunk", False)
+
+
+def test_a_late_description_undoes_nothing_but_still_tells_that_pushes_arrive(record: Record) -> None:
+    record("o/old", 1, default_branch="main", private=False, described_at=NOW)
+    record("o/new", 1, default_branch="trunk", private=True, described_at=LATER)
+    row = record(
+        "o/old", 1, default_branch="main", private=False, webhook_active=True, described_at=NOW, now=LATER
+    )
+    assert (row.full_name, row.name_key, row.default_branch, row.private) == ("o/new", "o/new", "trunk", True)
+    assert row.webhook_since == LATER
+    row = record("o/new", 1, default_branch="trunk", private=False, described_at=LATER + HOUR)
+    assert row.private is False
+
+
+def test_a_late_description_takes_no_name_from_the_repository_that_has_it_now(
+    database: Database, record: Record
+) -> None:
+    record("o/a", 1, described_at=NOW)
+    renamed = record("o/b", 1, described_at=LATER)
+    heir = record("o/a", 2, described_at=LATER)
+    assert record("o/a", 1, described_at=NOW).id == renamed.id
+    for name, row in (("o/a", heir), ("o/b", renamed)):
+        found = named(database, name)
+        assert found is not None and found.id == row.id
+
+
+def test_what_was_just_learnt_holds_and_makes_no_later_delivery_late(record: Record) -> None:
+    record("o/r", 1, private=False, described_at=NOW)
+    assert record("o/r", 1, private=True).private is True
+    assert record("o/r", 1, private=False, described_at=NOW).private is False
+
+
+@pytest.mark.parametrize("recorded", [repositories.recorded, repositories.record])
+def test_a_description_that_changes_nothing_is_not_written(
+    database: Database, record: Record, recorded: Callable[..., object]
+) -> None:
+    record("o/r", 1, private=False, described_at=NOW)
+    with database.write() as session:
+        recorded(session, full_name="o/r", provider_id=1, private=False, described_at=LATER, now=LATER)
+    found = named(database, "o/r")
+    assert found is not None and found.described_at == NOW
 
 
 def test_since_when_pushes_arrive_is_kept_until_they_do_not(record: Record) -> None:

@@ -335,6 +335,20 @@ def test_a_repository_is_made_public(
     assert only_repository(database).private is False
 
 
+def test_a_push_that_arrives_after_its_repository_was_made_private_shows_nobody_anything(
+    deliver: Deliver, database: Database
+) -> None:
+    before, after = "2026-11-23T12:00:00Z", "2026-11-23T12:00:01Z"
+    deliver("push", push(repository=repository(private=False, updated_at=before)))
+    change = {"action": "privatized", "repository": repository(private=True, updated_at=after)}
+    deliver("repository", change)
+    late = deliver("push", push(THREE, TWO, repository=repository(private=False, updated_at=before)))
+    assert late.status_code == 202
+    assert only_repository(database).private is True
+    deliver("public", {"repository": repository(private=False, updated_at=after)})
+    assert only_repository(database).private is False
+
+
 def test_a_new_default_branch_is_recorded(deliver: Deliver, database: Database) -> None:
     deliver("push", push())
     deliver("repository", {"action": "edited", "repository": repository(default_branch="trunk")})
