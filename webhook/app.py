@@ -13,7 +13,7 @@ from db.allowance import Allowance
 from db.engine import Database
 from webhook import about, html, problem, receiver, roles, share
 from webhook.api import Api
-from webhook.auth import Guard
+from webhook.auth import LOGIN, Guard
 from webhook.badge import Badges
 from webhook.binder import Binder
 from webhook.build_json import Describe
@@ -94,7 +94,9 @@ def create_app(
 
 def _guard(app: Flask, settings: WebSettings) -> Guard:
     if settings.auth != "jupyterhub":
-        return Guard(settings)
+        guard = Guard(settings)
+        app.add_url_rule(f"{settings.base_url}{LOGIN}", LOGIN, guard.log_in, methods=["GET"])
+        return guard
     from webhook import hub_users  # noqa: PLC0415 -- the package jupyterhub is there only where it is needed
 
     return Guard(settings, hub_users.set_up(app, settings))

@@ -1,6 +1,7 @@
 """Who may use the service, and how they prove who they are.
 
-`token`: whoever sends one of REPO2HUB_API_TOKENS. `jupyterhub`: the hub's users, see `webhook/hub_users.py`.
+`token`: whoever sends one of REPO2HUB_API_TOKENS: scripts as a bearer, browsers as the password that they ask for
+(RFC 7617). `jupyterhub`: the hub's users, see `webhook/hub_users.py`.
 `none`: whoever is on this machine; the settings refuse it where the service listens on anything but a loopback
 address.
 
@@ -21,15 +22,18 @@ from ipaddress import ip_address
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from flask import Request, g
+from flask import Request, g, redirect, request
 from pydantic import SecretStr
+from werkzeug.wrappers import Response
 
-from webhook import xsrf
+from webhook import html, xsrf
 from webhook.person import ANYBODY, OWNER, TOKEN, Person
 from webhook.problem import Problem
 from webhook.settings import WebSettings
 
 SAFE = ("GET", "HEAD", "OPTIONS")
+LOGIN = "login"
+"""The page below our base path that asks a browser who it is."""
 _SCHEMES = ("bearer", "token")
 
 
@@ -58,7 +62,8 @@ class Guard:
     def __init__(self, settings: WebSettings, hub_users: Mode | None = None) -> None:
         """`hub_users` is for REPO2HUB_AUTH=jupyterhub, which cannot do without."""
         tokens = ApiTokens(settings.api_tokens)
-        by_token = _ByToken(tokens, is_public=settings.public_pages)
+        by_token = _ByToken(tokens, settings)
+        self._base_url = settings.base_url
         self._mode: Mode = hub_users or (by_token if settings.auth == "token" else _ThisMachine())
 
     def check(self, request: Request) -> None:
@@ -78,6 +83,11 @@ class Guard:
         seen, an XSRF token beside the cookie, or, where nobody needs one, that no other site sent it.
         """
         self._mode.check_may_start(request)
+
+    def log_in(self) -> Response:
+        """Lead a browser that proves who it is to the pages, and ask any other to."""
+        self.check(request)
+        return redirect(self._base_url)
 
     def person(self) -> Person:
         """Return who asks, in a request that `check` let through."""
@@ -126,32 +136,58 @@ def require_json(request: Request) -> None:
 
 
 class _ByToken:
-    def __init__(self, tokens: ApiTokens, *, is_public: bool) -> None:
+    """A browser sends the password along whoever makes it ask, so with one only our pages change anything."""
+
+    def __init__(self, tokens: ApiTokens, settings: WebSettings) -> None:
         self._tokens = tokens
-        self._is_public = is_public
+        self._is_public = settings.public_pages
+        self._login = f"{settings.base_url}{LOGIN}"
+        self._host = urlsplit(settings.public_url or "").netloc
 
     def who(self, request: Request) -> Person:
-        token = bearer(request)
-        if token is None and self._is_public and request.method in SAFE:
+        password = _password(request)
+        g.by_password = password is not None
+        token = bearer(request) if password is None else password
+        is_open = self._is_public and request.method in SAFE and request.path != self._login
+        if token is None and is_open:
             return ANYBODY
         if not token or not self._tokens.has(token):
-            message = "Send one of the API tokens: Authorization: Bearer <token>."
-            raise Problem(401, "token_needed", message, {"WWW-Authenticate": "Bearer"})
+            raise _password_needed() if html.is_wanted() else _token_needed()
         return TOKEN
 
     def check_change(self, request: Request) -> None:
-        require_json(request)
+        if g.by_password:
+            _check_from_our_page(request, self._host)
+        else:
+            require_json(request)
 
     def check_may_start(self, request: Request) -> None:
-        if g.person is ANYBODY:
-            message = "Send one of the API tokens to build: Authorization: Bearer <token>."
-            raise Problem(401, "token_needed", message, {"WWW-Authenticate": "Bearer"})
+        if g.by_password or g.person is ANYBODY:
+            raise _token_needed()
 
     def xsrf_token(self) -> str:
-        return ""  # there is no cookie that a request could abuse
+        return ""  # `_check_from_our_page` asks the browser instead
 
-    def door(self) -> None:
-        return None
+    def door(self) -> tuple[str, str] | None:
+        return ("Log in", self._login) if g.person is ANYBODY else None
+
+
+def _password(request: Request) -> str | None:
+    given = request.authorization
+    return given.password if given is not None and given.type == "basic" else None
+
+
+def _token_needed() -> Problem:
+    message = "Send one of the API tokens: Authorization: Bearer <token>."
+    return Problem(401, "token_needed", message, {"WWW-Authenticate": "Bearer"})
+
+
+def _password_needed() -> Problem:
+    message = (
+        "Load the page again, and give your browser one of the API tokens as the password, with any name."
+    )
+    challenge = 'Basic realm="repo2hub: any name, and an API token as the password", charset="UTF-8"'
+    return Problem(401, "token_needed", message, {"WWW-Authenticate": challenge})
 
 
 class _ThisMachine:
@@ -174,25 +210,31 @@ class _ThisMachine:
         return OWNER
 
     def check_change(self, request: Request) -> None:
-        _check_same_site(request)
-        is_told = "Origin" in request.headers or "Sec-Fetch-Site" in request.headers
-        if not (is_told and xsrf.is_form(request)):
-            require_json(request)
+        _check_from_our_page(request)
 
     def check_may_start(self, request: Request) -> None:
         _check_same_site(request)
 
     def xsrf_token(self) -> str:
-        return ""  # `check_change` asks the browser instead
+        return ""  # `_check_from_our_page` asks the browser instead
 
     def door(self) -> None:
         return None
 
 
-def _check_same_site(request: Request) -> None:
+def _check_from_our_page(request: Request, public_host: str = "") -> None:
+    _check_same_site(request, public_host)
+    is_told = "Origin" in request.headers or "Sec-Fetch-Site" in request.headers
+    if not (is_told and xsrf.is_form(request)):
+        require_json(request)
+
+
+def _check_same_site(request: Request, public_host: str = "") -> None:
+    """Raise Problem for what another site sent. A proxy may have another Host than the browser, `public_host`."""
     origin = request.headers.get("Origin")
     fetch_site = request.headers.get("Sec-Fetch-Site", "same-origin")
-    foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("Host")
+    ours = [request.headers.get("Host", ""), public_host]
+    foreign = origin is not None and (urlsplit(origin).netloc or "null") not in ours
     if foreign or fetch_site != "same-origin":
         raise Problem(403, "cross_site", "Another web site may not start or stop builds.")
 

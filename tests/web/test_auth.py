@@ -1,6 +1,7 @@
 """Who may use the API: tokens, and on one machine everybody but web pages."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from werkzeug.test import TestResponse
 
 from db.engine import Database
 from db.settings import SettingsError
+from tests.web.records import Records
 from webhook.app import create_app
 from webhook.auth import is_this_machine
 from webhook.settings import WebSettings
@@ -21,6 +23,11 @@ TOKENS = (SecretStr("first-token"), SecretStr("s\u00e9cond"))
 @pytest.fixture
 def app(settings: WebSettings, database: Database) -> Flask:
     return create_app(settings, database)
+
+
+@pytest.fixture
+def records(database: Database, settings: WebSettings) -> Records:
+    return Records(database, settings, lambda: datetime.now(UTC))
 
 
 @pytest.fixture
@@ -150,3 +157,69 @@ def deliver_through(client: FlaskClient) -> Callable[[str], TestResponse]:
         return Deliver(client)("ping", {"zen": "x", "hook_id": 1}, Host=host)
 
     return send
+
+
+PASSWORD = ("any name", "first-token")
+PAGE = {"Accept": "text/html", "Host": "builds.example.org"}
+FORM = {**PAGE, "Origin": "https://builds.example.org", "Sec-Fetch-Site": "same-origin"}
+
+
+def test_a_browser_is_asked_for_a_token_as_its_password_and_then_shown_the_pages(
+    guarded: FlaskClient,
+) -> None:
+    asked = guarded.get("/admin", headers=PAGE)
+    assert asked.status_code == 401
+    assert asked.headers["WWW-Authenticate"].startswith("Basic ")
+    assert "one of the API tokens as the password" in asked.text
+    for wrong in (("any name", "wrong"), ("first-token", ""), ("", "first-toke")):
+        assert guarded.get("/admin", headers=PAGE, auth=wrong).status_code == 401
+    assert guarded.get("/admin", headers=PAGE, auth=PASSWORD).status_code == 200
+    assert guarded.get("/api/v1/builds", auth=PASSWORD).status_code == 200
+
+
+def test_whoever_looks_at_public_pages_can_log_in(settings: WebSettings, database: Database) -> None:
+    changes = {"auth": "token", "api_tokens": TOKENS, "public_pages": True, "base_url": "/r2h/"}
+    client = create_app(settings.model_copy(update=changes), database).test_client()
+    assert '<a class="door" href="/r2h/login">Log in</a>' in client.get("/r2h/", headers=PAGE).text
+    asked = client.get("/r2h/login", headers=PAGE)
+    assert (asked.status_code, asked.headers["WWW-Authenticate"][:5]) == (401, "Basic")
+    led = client.get("/r2h/login", headers=PAGE, auth=PASSWORD)
+    assert (led.status_code, led.headers["Location"]) == (302, "/r2h/")
+    assert "door" not in client.get("/r2h/", headers=PAGE, auth=PASSWORD).text
+
+
+@pytest.mark.parametrize(
+    ("headers", "answer"),
+    [
+        (FORM, 303),
+        ({**FORM, "Host": "127.0.0.1:8585"}, 403),
+        ({**FORM, "Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}, 403),
+        ({**FORM, "Sec-Fetch-Site": "same-site"}, 403),
+        ({**PAGE, "Origin": "null"}, 403),
+        (PAGE, 415),
+    ],
+)
+def test_with_a_password_only_our_own_pages_change_anything(
+    guarded: FlaskClient, records: Records, headers: dict[str, str], answer: int
+) -> None:
+    build = records.push()
+    told = guarded.post(f"/builds/{build}/cancel", data={"_xsrf": ""}, headers=headers, auth=PASSWORD)
+    assert told.status_code == answer
+    status = guarded.get(f"/api/v1/builds/{build}", auth=PASSWORD).json["status"]  # type: ignore[index]
+    assert status == ("cancelled" if answer == 303 else "queued")
+
+
+def test_behind_a_proxy_that_changes_the_host_the_public_address_is_ours(
+    settings: WebSettings, database: Database, records: Records
+) -> None:
+    changes = {"auth": "token", "api_tokens": TOKENS, "public_url": "https://builds.example.org"}
+    client = create_app(settings.model_copy(update=changes), database).test_client()
+    headers = {**FORM, "Host": "127.0.0.1:8585"}
+    address = f"/builds/{records.push()}/cancel"
+    assert client.post(address, data={"_xsrf": ""}, headers=headers, auth=PASSWORD).status_code == 303
+
+
+def test_no_page_of_another_site_starts_a_build_by_an_image_of_it(guarded: FlaskClient) -> None:
+    address = "/build/gh/org/repo/main?build_only=true"
+    answer = guarded.get(address, auth=PASSWORD)
+    assert '"failed"' in answer.text and "Authorization: Bearer" in answer.text
