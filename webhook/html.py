@@ -14,6 +14,7 @@ from typing import Any
 from flask import Blueprint, Flask, Response, render_template, request, url_for
 from jinja2 import StrictUndefined
 
+from db.github import is_at_github
 from webhook import words
 
 POLICY = (
@@ -48,7 +49,12 @@ def register(app: Flask, base: str) -> None:
         "state": words.state,
         "utc": words.in_utc,
     }
-    env.globals |= {"file": _file, "repository_url": _repository_url, "version": version("repo2hub")}
+    env.globals |= {
+        "file": _file,
+        "repository_url": _repository_url,
+        "is_at_github": is_at_github,
+        "version": version("repo2hub"),
+    }
 
 
 def page(template: str, *, status: int = 200, **context: Any) -> Response:
@@ -74,6 +80,9 @@ def _iso(at: datetime) -> str:
 
 
 def _repository_url(full_name: str) -> str:
+    """Return the repository's page; one of another server than GitHub has none, and is linked to itself."""
+    if not is_at_github(full_name):
+        return full_name
     org, _, repo = full_name.partition("/")
     return url_for("pages.repository", org=org, repo=repo)
 

@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 
 from flask import Blueprint, Response, jsonify, request
+from sqlalchemy import and_, exists
 
 from db import images
 from db.engine import Database
+from db.models import Build, Repository
+from db.repositories import GITHUB
 from db.visibility import visible
 from webhook import build_json
 from webhook.auth import Guard
@@ -32,7 +35,9 @@ class Ready:
 
     def images(self) -> Response:
         """Answer the images that may be started at once, the newest first."""
-        seen = visible(sees(self.guard.person()))
+        # The spawn page asks for `org/repo`: what is elsewhere it could show, but not start.
+        at_github = exists().where(Repository.id == Build.repository_id, Repository.provider == GITHUB)
+        seen = and_(visible(sees(self.guard.person())), at_github)
         with self.database.read() as session:
             shown = [
                 build_json.image(image, repository=build.repository.full_name, ref=build.ref)

@@ -178,8 +178,8 @@
     const wanted = config.repo.toLowerCase();
     const match = images.find((image) => image.repository.toLowerCase() === wanted
       && (!config.ref || config.ref === "HEAD" || shortRef(image.ref) === shortRef(config.ref)));
-    const chosen = match ?? (config.repo || $("choose-build").checked ? null : images[0]);
-    if (chosen) cards.get(keyOf(chosen)).radio.checked = true;
+    // Never by itself what happens to be newest: that is whatever anybody had built.
+    if (match) cards.get(keyOf(match)).radio.checked = true;
     else $("choose-build").checked = true;
     chosenChanged();
   }
@@ -242,16 +242,23 @@
     tick();
   }
 
-  // Lines end in \r where a program draws a bar: only the last state counts. Colours and the like are dropped.
-  const CONTROLS = /\x1b\[[0-?]*[ -\/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]/g;
+  // Colours and the like are dropped, and what could turn text around.
+  const CONTROLS = /\x1b\[[0-?]{0,64}[ -/]{0,8}[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+  const LONGEST = 4000; // characters of a line that are drawn
+
+  // A program that draws a bar ends each state of it with \r: the last one counts.
+  function lastState(line) {
+    const text = line.endsWith("\r") ? line.slice(0, -1) : line;
+    return text.slice(text.lastIndexOf("\r") + 1).slice(0, LONGEST).replace(CONTROLS, "");
+  }
+
   let half = "";
   function write(text) {
     const log = $("log");
     const lines = (half + text).split("\n");
     half = lines.pop();
     if (!lines.length) return;
-    const clean = lines.map((line) => line.replace(/\r$/, "").replace(/.*\r/, "").replace(CONTROLS, ""));
-    log.append(document.createTextNode(`${clean.join("\n")}\n`));
+    log.append(document.createTextNode(`${lines.map(lastState).join("\n")}\n`));
     while (log.childNodes.length > MOST_LINES) log.firstChild.remove();
     if (pinned) log.scrollTop = log.scrollHeight;
   }

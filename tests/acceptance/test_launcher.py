@@ -153,7 +153,9 @@ def test_start_without_a_repository_stays_on_the_page(launcher: Launcher) -> Non
 
 
 def test_a_second_person_joins_and_a_reload_loses_nothing(launcher: Launcher, standstill: Standstill) -> None:
-    slow = launcher.plain("echo before-''noon", standstill.step, "echo after-''noon")
+    # Long lines, which may not keep the browser busy; as fast as BuildKit takes them.
+    long = "for i in $(seq 12); do head -c 60000 /dev/zero | tr '\\0' x; echo; sleep 0.4; done"
+    slow = launcher.plain(long, "echo before-''noon", standstill.step, "echo after-''noon")
     first, second = launcher.person("emil"), launcher.person("finn")
     ask_for_build(first, slow.full_name)
     expect(first.locator("#r2h-log")).to_contain_text("before-noon", timeout=BUILD_LIMIT)

@@ -72,6 +72,13 @@ def test_a_start_script_that_a_volume_hides_is_explained(launcher: Launcher) -> 
         start(launcher, "bob", repository.full_name)
 
 
+def test_what_others_had_built_is_chosen_by_nobody_but_the_person(launcher: Launcher) -> None:
+    page = launcher.person("lena")
+    expect(page.locator('#r2h-list .r2h-card:has-text("Org/hello")')).to_be_visible(timeout=LIMIT)
+    expect(page.locator("#r2h-list input:checked")).to_have_count(0)
+    expect(page.locator("#r2h-choose-build")).to_be_checked()
+
+
 def test_where_the_admin_allows_it_a_link_starts_a_server_if_it_asks_for_that(launcher: Launcher) -> None:
     link = "/hub/spawn?repo=Org/hello&ref=main"
     page = launcher.person("uma", at=link)

@@ -14,7 +14,7 @@ from db import builders, deliveries, queue, repositories
 from db.engine import Database
 from db.models import Build
 from db.queue import Result
-from db.status import Phase, Reason, Status
+from db.status import Phase, Reason, Status, Trigger
 from tests.conftest import COMMIT, NOW
 from tests.web.records import Records
 from webhook import html
@@ -189,6 +189,29 @@ def test_what_is_ready_is_launched_and_shared_where_there_is_a_hub(
     assert 'href="/v2/gh/Org/Repo/main"' in client.get(f"/builds/{build}", headers=HTML).text
     assert 'data-copy="http://localhost/v2/gh/Org/Repo/HEAD"' in client.get("/gh/org/repo", headers=HTML).text
     assert 'href="/v2/gh/new/one/HEAD"' in client.get("/gh/new/one", headers=HTML).text
+
+
+def test_a_repository_of_another_server_leads_there_and_is_not_offered_where_it_cannot_be_started(
+    settings: WebSettings, database: Database, records: Records
+) -> None:
+    records.succeed(records.push())
+    address, wish = "https://git.example.org/group/proj", {"commit": COMMIT, "recipe": settings.recipe()}
+    with database.write() as session:
+        elsewhere = repositories.record(session, full_name=address, provider="git", private=False, now=NOW)
+        asked = queue.enqueue(
+            session, repository=elsewhere, ref="HEAD", trigger=Trigger.LAUNCH, now=NOW, **wish
+        )
+    assert asked.build is not None
+    records.succeed(asked.build.id)
+    beside_a_hub = settings.model_copy(update={"hub_url": "https://hub.example.org/hub/spawn"})
+    client = create_app(beside_a_hub, database).test_client()
+    page = client.get(f"/builds/{asked.build.id}", headers=HTML).text
+    assert f'<a href="{address}">{address}</a>' in page
+    links = [link for link in re.findall(r'href="(/[^"]*)"', page) if not link.startswith("/static/")]
+    assert links and {client.get(link, headers=HTML).status_code for link in links} == {200}
+    assert "/v2/" not in page and "github.com/https" not in page
+    ready = client.get("/api/v1/images").json["images"]  # type: ignore[index]
+    assert [image["repository"] for image in ready] == ["Org/Repo"]
 
 
 def test_builds_that_wait_for_a_builder_that_is_not_there_say_so(
