@@ -70,13 +70,16 @@ _NETWORK = (
     "The build could not reach {host}. If that name is right, the builder's network or DNS is at fault."
 )
 
+_ENGINE = "The container engine does not answer. `repo2hub doctor` on the builder says what to do."
+
 # fmt: off
 RULES: tuple[Rule, ...] = (
     # What is wrong with the builder
     _infra("engine_unavailable", "outside",
           r"Cannot connect to the Docker daemon|error during connect|Unavailable: |code = Unavailable"
-          r"|docker commandline client must be installed|No such file or directory: 'docker'",
-          "The container engine does not answer. `repo2hub doctor` on the builder says what to do."),
+          r"|docker commandline client must be installed|No such file or directory: 'docker'", _ENGINE),
+    # It stopped while it was starting the step. What a step runs by a wrong name fails without a hook.
+    _infra("engine_unavailable", "step", r"^runc run failed: [^\n]* error running hook", _ENGINE),
     _infra("buildx_missing", "outside", r"The buildx plugin must be installed",
           "The builder's docker client has no buildx plugin: install docker-buildx there."),
     _infra("no_space", "anywhere", r"(?i)no space left on device|disk quota exceeded",

@@ -41,6 +41,7 @@ EXPECTED = {
     "dockerfile_syntax": ("dockerfile_syntax", USER, "line 2: unknown instruction: RNU"),
     "engine_no_space": ("no_space", INFRASTRUCTURE, "disk is full"),
     "engine_stopped": ("engine_unavailable", INFRASTRUCTURE, "repo2hub doctor"),
+    "engine_stopping": ("engine_unavailable", INFRASTRUCTURE, "repo2hub doctor"),
     "engine_unavailable": ("engine_unavailable", INFRASTRUCTURE, "repo2hub doctor"),
     "environment_yml_indent": ("environment_yml_invalid", USER, "environment.yml is not valid YAML: line 5"),
     "environment_yml_list": ("environment_yml_invalid", USER, "environment.yml must be a mapping"),
