@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from db.models import Build
 from db.status import Phase, Reason, Status, Trigger
+from webhook.person import SCRIPT
 
 _PHASES = {Phase.FETCHING: "Fetching", Phase.BUILDING: "Building", Phase.PUSHING: "Pushing"}
 _CANCELLED = {
@@ -64,7 +65,8 @@ def sentence(build: Build) -> str:
     """Say in one sentence how a build stands."""
     if build.status is Status.CANCELLED:
         if build.reason is Reason.REQUESTED:
-            return f"{build.cancelled_by or 'Somebody'} cancelled it."
+            who = "Somebody with an API token" if build.cancelled_by == SCRIPT else build.cancelled_by
+            return f"{who or 'Somebody'} cancelled it."
         return build.message or "It was not wanted any more."
     if build.status is Status.QUEUED and build.attempt:
         return f"Attempt {build.attempt} did not work out. It will be tried again by itself."

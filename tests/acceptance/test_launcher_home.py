@@ -1,5 +1,5 @@
 """What an admin may change of TLJH's example: home volumes, which hide what images have in the home folder, so
-that repositories lie elsewhere; and links that start a server by themselves."""
+that repositories lie elsewhere; links that start a server by themselves; no images of the admin's own."""
 
 from collections.abc import Iterator
 
@@ -18,7 +18,8 @@ VOLUME = "r2htest-home-{username}"
 CONFIG = f"""
 import dataclasses
 
-c.LauncherDockerSpawner.launcher = dataclasses.replace(c.LauncherDockerSpawner.launcher, allow_autostart=True)
+ours = c.LauncherDockerSpawner.launcher
+c.LauncherDockerSpawner.launcher = dataclasses.replace(ours, allow_autostart=True, fixed_images={{}})
 c.DockerSpawner.volumes = {{"{VOLUME}": "/home/jovyan"}}
 c.Spawner.pre_spawn_hook = lambda spawner: spawner.environment.update(HOOK="ran")
 """

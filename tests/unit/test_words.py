@@ -14,6 +14,7 @@ from webhook import words
 from webhook.advice import ADVICE, Who, advice
 from webhook.chart import chart
 from webhook.overview import percentile
+from webhook.person import SCRIPT
 from webhook.timeline import WIDTH, timeline
 
 
@@ -166,3 +167,12 @@ def test_no_page_and_no_file_of_a_page_refers_to_another_host() -> None:
             text = path.read_text().replace("http://www.w3.org/2000/svg", "")
             assert not re.search(r"(?:src|href|url)\s*[=(]\s*[\"']?(?:https?:)?//", text), path
             assert "style=" not in text and not re.search(r"\son[a-z]+=", text), path
+
+
+@pytest.mark.parametrize(
+    ("by", "told"),
+    [("ada", "ada cancelled it."), (None, "Somebody cancelled it."), (SCRIPT, "Somebody with an API token")],
+)
+def test_who_cancelled_is_told_by_name_where_there_is_one(by: str | None, told: str) -> None:
+    cancelled = build(Status.CANCELLED, reason=Reason.REQUESTED, cancelled_by=by)
+    assert words.sentence(cancelled).startswith(told)
