@@ -9,9 +9,8 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from builder import build as recipe
 from builder import memory
-from builder.build import Built, Job, Tools
+from builder.build import Built, Job, Tools, build
 from builder.buildlog import BuildLog
 from builder.child import StopSignal
 from builder.engine import Engine
@@ -179,7 +178,7 @@ class Attempt:
     def _try(self, masker: Masker) -> Callable[[Session], object]:
         """Build, and return the transition that ends the attempt."""
         try:
-            built = recipe.build(self._job, self._tools, self, self._signal)
+            built = build(self._job, self._tools, self, self._signal)
         except UserError as exc:
             return self._failed(exc.reason, exc.cause, masker.mask(exc.message))
         except InfrastructureError as exc:

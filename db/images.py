@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, joinedload
 from db import driver
 from db.github import is_at_github
 from db.insert import upsert
-from db.models import Build, Image, Repository
+from db.models import Build, Image
 
 REPO2DOCKER_VERSION = "2026.4.0"
 """The version that the builder installs: part of each recipe, known here so that a web host need not have it."""
@@ -156,8 +156,3 @@ def record(
 def touch(session: Session, image: Image, now: datetime) -> None:
     """Note that somebody asked for the image, which keeps housekeeping off it."""
     session.execute(update(Image).where(Image.id == image.id).values(last_used_at=now))
-
-
-def repository_of(session: Session, image: Image) -> Repository:
-    """Return the repository that an image was built from."""
-    return session.get_one(Repository, image.repository_id)

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 
 import click
 
+from repo2hub.cli import NOT_THERE
 from repo2hub.client import JSON, Service
 from repo2hub.terminal import Terminal, Tone
 
-NOT_THERE = 3
 _TARGET = re.compile(r"(?:https?://[^/@\s]+/)?([^/@\s]+/[^/@\s]+?)(?:\.git)?/?(?:@(\S+))?")
 _TONES: dict[str, Tone] = {
     "succeeded": "good",
