@@ -63,6 +63,12 @@ def registry_host(url: str) -> str:
     return re.sub(r"^https?://", "", url).rstrip("/")
 
 
+def is_in_registry(name: str) -> bool:
+    """Tell whether an image's name begins with a registry's host, by the rule that engines have for it."""
+    first, slash, _ = name.partition("/")
+    return bool(slash) and (first == "localhost" or bool(set(".:") & set(first)))
+
+
 def _hashed(address: str, readable: str) -> str:
     """Return a component for an address: as long a hash as keeps anybody from finding a second one."""
     legal = re.sub(r"[^a-z0-9]+", "-", readable)[:80].strip("-") or "x"
