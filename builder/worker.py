@@ -38,15 +38,25 @@ _BACK_OFF = 2.0  # seconds without asking a database that does not answer
 def serve(
     settings: BuilderSettings, database: Database, stop: threading.Event, environ: Mapping[str, str]
 ) -> None:
-    """Work until `stop` is set; then give running builds back at once and return."""
+    """Work until `stop` is set; then give running builds back at once and return.
+
+    Raises InfrastructureError, before anything is claimed, where each build would end with that.
+    """
     if settings.build_memory_limit is None:
         memory.lift_limit()
+    else:
+        memory.require_limit(settings.build_memory_limit, _cgroup_driver)
     tools = Tools.of(settings, environ)
     try:
         with Reporting(settings, database):
             Worker(tools, database, stop).serve()
     finally:
         tools.workspaces.close()
+
+
+def _cgroup_driver() -> str:
+    with Engine() as engine:
+        return engine.cgroup_driver()
 
 
 class Worker:
