@@ -155,13 +155,35 @@ def test_what_is_no_repository_is_wrong_usage(target: str) -> None:
         ("https://github.com/org/repo", Target("org/repo", "HEAD")),
         ("https://github.com/org/repo.git@v1", Target("org/repo", "v1")),
         ("https://github.com/org/repo/", Target("org/repo", "HEAD")),
+        ("https://ghe.example/org/repo@v1", Target("org/repo", "v1")),
     ],
 )
-def test_a_repository_may_be_written_as_a_name_or_as_an_address(text: str, target: Target) -> None:
+def test_a_repository_may_be_written_as_a_name_or_as_an_address(
+    environment: pytest.MonkeyPatch, text: str, target: Target
+) -> None:
+    if "ghe.example" in text:
+        environment.setenv("REPO2HUB_GITHUB_URL", "https://ghe.example/")
     with click.Context(build) as context:
         parameter = next(one for one in build.params if one.name == "target")
         assert parameter.type_cast_value(context, text) is not None
         assert parameter.process_value(context, text) == target
+
+
+@pytest.mark.parametrize(
+    ("address", "github"),
+    [
+        ("https://gitlab.com/org/repo", ""),
+        ("https://gitlab.com/org/group/repo@main", ""),
+        ("https://gist.github.com/org/0123abcd", ""),
+        ("https://github.com/org/repo", "https://ghe.example"),
+    ],
+)
+def test_an_address_elsewhere_never_becomes_a_name_at_github(address: str, github: str) -> None:
+    code, out, err = run("build", address, "--server", "http://127.0.0.1:9", REPO2HUB_GITHUB_URL=github)
+    assert (code, out) == (2, "")
+    said = " ".join(err.split())
+    assert f"{address.split('/')[2]} is not {github or 'https://github.com'}" in said
+    assert "/build/git/<URL-encoded address>/<ref>" in said
 
 
 def test_the_innermost_cause_is_told() -> None:
