@@ -12,10 +12,11 @@ from urllib.parse import urlsplit
 import click
 
 from repo2hub.cli import NOT_THERE
-from repo2hub.client import JSON, Service
+from repo2hub.client import JSON, Service, address_here
 from repo2hub.terminal import Terminal, Tone
 
 # Pure, and the standard library alone: a question should not wait for more.
+from webhook import hub_given
 from webhook.revision import Unresolved, parse_repository
 
 _TONES: dict[str, Tone] = {
@@ -73,11 +74,15 @@ def _asks(command: Callable[..., int | None]) -> Callable[..., None]:
 
 def _server() -> str:
     """Return the configured service; else the one that `repo2hub up` starts here with the same variables."""
-    port, base = os.environ.get("REPO2HUB_PORT") or "8585", os.environ.get("REPO2HUB_BASE_URL") or "/"
-    server = os.environ.get("REPO2HUB_SERVER") or f"http://127.0.0.1:{port}/{base.strip('/')}"
-    if urlsplit(server).scheme not in ("http", "https"):
-        raise click.UsageError("REPO2HUB_SERVER: write an address such as https://hub.example.org/")
-    return server
+    if server := os.environ.get("REPO2HUB_SERVER"):
+        if urlsplit(server).scheme not in ("http", "https"):
+            raise click.UsageError("REPO2HUB_SERVER: write an address such as https://hub.example.org/")
+        return server
+    here: dict[str, Any] = {"host": "127.0.0.1", "port": "8585", "base_url": "/"}
+    if os.environ.get("REPO2HUB_AUTH") == "jupyterhub":
+        here |= hub_given.settings(os.environ)
+    ours = {name: os.environ.get(f"REPO2HUB_{name.upper()}") for name in here}
+    return address_here(**here | {name: value for name, value in ours.items() if value})
 
 
 def _token() -> str | None:

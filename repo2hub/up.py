@@ -90,5 +90,6 @@ def _welcome(terminal: Terminal, settings: WebSettings, address: str) -> None:
         terminal.say(f"  webhook secret  made for you, in {secret.path(settings.data_dir)}")
     terminal.say(f"  add a webhook   payload URL <your public address>{settings.base_url}webhook/github,")
     terminal.say("                  content type application/json, the secret, just the push event")
-    terminal.say("  build now       repo2hub build org/repo")
+    token = "" if settings.auth == "none" else "REPO2HUB_API_TOKEN=<a token> "
+    terminal.say(f"  build now       {token}repo2hub build org/repo")
     terminal.say("  is all well?    repo2hub doctor")

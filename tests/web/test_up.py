@@ -21,10 +21,11 @@ class Up:
     """`repo2hub up` on a data folder of its own."""
 
     folder: Path
+    settings: dict[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
 
     def start(self) -> "subprocess.Popen[str]":
-        settings = {"DATA_DIR": str(self.folder), "PORT": str(self.port)}
+        settings = {"DATA_DIR": str(self.folder), "PORT": str(self.port)} | self.settings
         pipe = subprocess.PIPE
         return subprocess.Popen(
             [*REPO2HUB, "up"], env=clean_environment(**settings), stdout=pipe, stderr=pipe, text=True
@@ -49,8 +50,19 @@ def test_up_serves_with_nothing_configured_and_stops_on_sigterm(tmp_path: Path) 
     assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
     secret = tmp_path / "webhook-secret"
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600
-    assert str(secret) in out
+    assert str(secret) in out and "REPO2HUB_API_TOKEN" not in out
     assert secret.read_text().strip() not in out + err
+
+
+def test_up_says_that_a_token_is_needed_where_it_is(tmp_path: Path) -> None:
+    process = Up(tmp_path, {"AUTH": "token", "API_TOKENS": "a-token"}).start()
+    assert process.stdout is not None
+    told = [process.stdout.readline() for _ in range(6)]
+    process.terminate()
+    with process:
+        process.stdout.read()
+    build = next(line for line in told if "repo2hub build" in line)
+    assert "REPO2HUB_API_TOKEN=<a token> repo2hub build org/repo" in build
 
 
 def test_up_stops_the_other_and_says_so_when_one_ends(tmp_path: Path) -> None:
@@ -69,7 +81,7 @@ def test_up_stops_the_other_and_says_so_when_one_ends(tmp_path: Path) -> None:
 def test_up_on_a_port_that_is_taken_ends_instead_of_waiting(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        process = Up(tmp_path / "other", port).start()
+        process = Up(tmp_path / "other", port=port).start()
         out, err = process.communicate(timeout=120)
     assert (process.returncode, out) == (1, "")
     assert f"REPO2HUB_PORT: {port} is taken" in err
