@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from repo2hub import secret
+from repo2hub.delivery import deliver
 from tests.acceptance.registry import free_port
-from tests.web.commands import REPO2HUB, clean_environment, is_up, wait_until
+from tests.web.commands import REPO2HUB, Web, clean_environment, is_up, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -48,10 +50,26 @@ def test_up_serves_with_nothing_configured_and_stops_on_sigterm(tmp_path: Path) 
         out, err = out + process.stdout.read(), process.stderr.read()
     assert process.returncode == 0, err
     assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
-    secret = tmp_path / "webhook-secret"
-    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
-    assert str(secret) in out and "REPO2HUB_API_TOKEN" not in out
-    assert secret.read_text().strip() not in out + err
+    made = tmp_path / "webhook-secret"
+    assert stat.S_IMODE(made.stat().st_mode) == 0o600
+    assert str(made) in out and "REPO2HUB_API_TOKEN" not in out
+    assert made.read_text().strip() not in out + err
+
+
+def test_web_goes_on_with_the_secret_that_up_made_and_makes_none(tmp_path: Path, sqlite_url: str) -> None:
+    settings = {"DATA_DIR": str(tmp_path / "data"), "DATABASE_URL": sqlite_url}
+    web = Web(settings)
+    code, _, err = web.run("web", **settings)
+    assert (code, err.partition(":")[0]) == (2, "REPO2HUB_WEBHOOK_SECRETS")
+    assert not (tmp_path / "data").exists()
+    made = secret.make(tmp_path / "data").read_text().strip()
+    web.start()
+    try:
+        for signed_with, status in ((made, 200), ("another", 401)):
+            answer = deliver(f"{web.url}/webhook/github", "ping", {"zen": "x"}, secret=signed_with)
+            assert answer.status_code == status
+    finally:
+        web.stop()
 
 
 def test_up_says_that_a_token_is_needed_where_it_is(tmp_path: Path) -> None:
