@@ -16,8 +16,8 @@ from builder.child import StopSignal
 from builder.errors import InfrastructureError, UserError
 from builder.git_access import LOCAL_ENVIRONMENT, GitAccess
 from builder.git_command import Git, GitFailed
-from builder.output import one_line
 from db.git_hosts import NotAllowed
+from db.harmless import one_line
 
 MAX_TITLE, MAX_AUTHOR = 200, 100
 _COMMIT = re.compile(r"[0-9a-f]{40}")

@@ -8,7 +8,7 @@ import re
 from urllib.parse import urlsplit
 
 from builder.errors import BuildError, InfrastructureError, UserError
-from builder.output import one_line
+from db.harmless import one_line
 
 # What git says, in the order in which it is looked for.
 _MOVED = re.compile(r"returned error: 30[1278]|unable to update url base from redirection")

@@ -16,8 +16,8 @@ from builder import git_errors
 from builder.errors import InfrastructureError, UserError
 from builder.git_access import LOCAL_ENVIRONMENT, GitAccess
 from builder.git_command import Git, GitFailed
-from builder.output import one_line
 from db.git_hosts import NotAllowed
+from db.harmless import one_line
 
 _LIMIT = 60  # seconds for git to read a configuration or an index
 

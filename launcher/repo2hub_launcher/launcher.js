@@ -243,7 +243,8 @@
   }
 
   // Lines end in \r where a program draws a bar: only the last state counts. Colours and the like are dropped.
-  const CONTROLS = /\x1b\[[0-?]*[ -\/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]/g;
+  const CONTROLS =
+    /\x1b(?:\[[0-?]{0,64}[ -/]{0,8}[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]{0,8}[0-~])|[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
   let half = "";
   function write(text) {
     const log = $("log");

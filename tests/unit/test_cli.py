@@ -20,11 +20,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from db.harmless import without_colours
 from repo2hub import ask, logs, secret
 from repo2hub.ask import Target, build
 from repo2hub.cli import _COMMANDS, main
 from repo2hub.client import Event, parse_events, why
-from repo2hub.terminal import Terminal, one_line, without_colours
+from repo2hub.terminal import Terminal, one_line
 
 pytestmark = pytest.mark.slow
 
