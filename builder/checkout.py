@@ -16,8 +16,9 @@ from builder.child import StopSignal
 from builder.errors import InfrastructureError, UserError
 from builder.git_access import LOCAL_ENVIRONMENT, GitAccess
 from builder.git_command import Git, GitFailed
-from builder.output import one_line
-from db.git_hosts import NotAllowed
+from db.git_hosts import NotAllowed, with_suffix
+from db.git_said import has_moved
+from db.harmless import one_line
 
 MAX_TITLE, MAX_AUTHOR = 200, 100
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -62,7 +63,7 @@ def _fetch_commit(git: Git, access: GitAccess, url: str, commit: str) -> None:
     try:
         git(_asking(url, commit), env)
     except GitFailed as exc:
-        if not git_errors.has_moved(exc.said):
+        if not has_moved(exc.said):
             with_token = access.token is not None
             raise git_errors.fetch_error(
                 url, commit, exc.said, with_token=with_token, at_github=at_github
@@ -74,8 +75,7 @@ def _fetch_commit(git: Git, access: GitAccess, url: str, commit: str) -> None:
             # A renamed repository: git may follow, now that it has no token to send along.
             git(_asking(url, commit), access.environment())
         else:
-            # The usual redirect is GitLab's, to the suffix.
-            git(_asking(f"{url}.git", commit), env)
+            git(_asking(with_suffix(url), commit), env)
     except GitFailed as exc:
         raise git_errors.moved_error(url, commit, exc.said, at_github=at_github) from None
 

@@ -9,7 +9,7 @@ A status that is set twice shows once: GitHub shows the newest of each context.
 
 from dataclasses import dataclass
 
-from builder.output import one_line
+from db.harmless import one_line
 from db.models import Build
 from db.report import Report
 from db.status import Reason, Status

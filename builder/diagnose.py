@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from builder.errors import BuildError, InfrastructureError, UserError
 from builder.known_failures import RULES, Rule, Where
-from builder.output import one_line, without_colours
+from db.harmless import one_line, without_colours
 from db.status import Reason
 
 #: How much of the end is read. BuildKit repeats the failing step's last lines at the very end.

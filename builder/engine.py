@@ -102,6 +102,13 @@ class Engine:
             raise unavailable() from exc
         return {name for image in images if image["Id"] in used for name in image["RepoTags"] or []}
 
+    def cgroup_driver(self) -> str:
+        """Return who makes the control groups of its containers: cgroupfs (itself), systemd or none."""
+        try:
+            return str(self.client.info()["CgroupDriver"])
+        except (DockerException, RequestException) as exc:
+            raise unavailable() from exc
+
     def shrink_cache(self, most: int) -> int:
         """Remove what was used least of the build cache until it has `most` bytes; return how many were freed."""
         try:

@@ -1,37 +1,24 @@
 """From what git said to an error that says what is wrong, and who can mend it. Pure.
 
-git's messages are for people and change between releases; they are the only thing that it tells besides that it
-failed. What none of these rules knows is tried again, and shown.
+What none of these rules and none of `db.git_said` knows is tried again, and shown.
 """
 
 import re
 from urllib.parse import urlsplit
 
 from builder.errors import BuildError, InfrastructureError, UserError
-from builder.output import one_line
+from db.git_said import has_moved, is_denied, is_hidden
+from db.harmless import one_line
 
 # What git says, in the order in which it is looked for.
-_MOVED = re.compile(r"returned error: 30[1278]|unable to update url base from redirection")
 _CERTIFICATE = re.compile(r"(?i)certificate|SSL peer|CAfile")
 _NO_SPACE = re.compile(r"(?i)no space left on device|out of diskspace|quota exceeded|unable to write file")
 _NO_COMMIT = re.compile(r"not our ref|unadvertised object|couldn't find remote ref|Could not parse object")
-_DENIED = re.compile(r"(?i)authentication failed|could not read (?:username|password)|returned error: 40[13]")
-_MISSING = re.compile(r"(?i)not found|returned error: 404|does not appear to be a git repository")
 _UNREACHABLE = re.compile(
     r"(?i)could not resolve|failed to connect|couldn't connect|connection|timed out|returned error: (?:429|5\d\d)"
     r"|early EOF|RPC failed|hung up|TLS|SSL|empty reply"
 )
 _BAD_TREE = re.compile(r"(?i)(invalid path|file name too long|unable to create file)[^\n]*")
-
-
-def has_moved(said: str) -> bool:
-    """Tell whether git came to a redirect, which it was told not to follow."""
-    return bool(_MOVED.search(said))
-
-
-def is_hidden(said: str) -> bool:
-    """Tell whether the repository is not there, or is private: servers do not tell which."""
-    return bool(_DENIED.search(said) or _MISSING.search(said))
 
 
 def fetch_error(
@@ -44,7 +31,7 @@ def fetch_error(
         return UserError(
             "commit_not_found", f"{url} has no commit {commit}; it may have been removed by a force push."
         )
-    if with_token and _DENIED.search(said):
+    if with_token and is_denied(said):
         return InfrastructureError(
             "token_refused",
             "GitHub refused the token of this service (REPO2HUB_GITHUB_TOKEN): it is wrong, expired or not for "

@@ -12,9 +12,9 @@ import requests
 from builder import commit_status
 from builder.commit_status import CONTEXT, CommitStatus
 from builder.github_app import GitHubApp, bearer
-from builder.output import one_line
 from builder.settings import BuilderSettings
 from builder.telling import Authenticate, Http, Impossible, Later, TellingFailed, retry_after
+from db.harmless import one_line
 from db.models import Build
 from db.report import Report
 

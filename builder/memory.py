@@ -6,10 +6,15 @@ all builds of the engine together, and the builder must be able to write to the 
 machine. A step that goes beyond is killed (exit code 137).
 """
 
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import structlog
+
 from builder.errors import InfrastructureError
+
+log = structlog.get_logger()
 
 CGROUPS = Path("/sys/fs/cgroup")
 
@@ -30,6 +35,36 @@ def limit_build_steps(limit: int, cgroups: Path = CGROUPS) -> None:
             "may write its control groups, and the engine must use the cgroupfs driver "
             '("exec-opts": ["native.cgroupdriver=cgroupfs"] in its daemon.json).',
         ) from exc
+
+
+def require_limit(limit: int, cgroup_driver: Callable[[], str], cgroups: Path = CGROUPS) -> None:
+    """Limit all build steps before the first one; raises InfrastructureError where no build could.
+
+    An engine makes its control group with its first container. So one that has none yet, or is away, is waited
+    for: each build sets the limit again.
+    """
+    try:
+        limit_build_steps(limit, cgroups)
+    except InfrastructureError as exc:
+        if _is_in_sight(cgroups) or _is_anothers(cgroup_driver):
+            raise
+        log.warning("worker.memory_not_limited_yet", error=exc.message)
+
+
+def _is_in_sight(cgroups: Path) -> bool:
+    try:
+        group_of_build_steps(cgroups)
+    except OSError:
+        return False
+    return True
+
+
+def _is_anothers(cgroup_driver: Callable[[], str]) -> bool:
+    """Tell whether the engine leaves control groups to another, as to systemd."""
+    try:
+        return cgroup_driver() != "cgroupfs"
+    except InfrastructureError:
+        return False
 
 
 def lift_limit(cgroups: Path = CGROUPS) -> None:

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
+from db.harmless import remove_controls
+
 MASK = "***"
 #: Shorter secrets cannot be masked without blanking ordinary words.
 MIN_SECRET = 6
@@ -32,18 +34,6 @@ _HEADERS = re.compile(
     r"""|bearer\s{1,5}(?=[\w.~+/=-]{16}))[\w.~+/=-]+"""
 )
 _URL_CREDENTIALS = re.compile(r"(?i)\b([a-z][a-z0-9+.-]{0,20}://)[^\s/@]*(?:@[^\s/@]*)*@")
-# What a terminal would act on, but for colours (SGR): OSC and its kin, CSI, other escapes, C0, C1 and DEL,
-# and the marks that make text run backwards.
-_COLOUR = r"\x1b\[[0-9;:]{0,64}m"
-_COLOURS = re.compile(r"\x1b\[[0-9;:]*m")
-_CONTROL = re.compile(
-    rf"(?P<colour>{_COLOUR})"
-    r"|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)"
-    r"|\x1b\[[0-?]{0,64}[ -/]{0,8}[@-~]"
-    r"|\x1b[ -/]{0,8}[0-~]"
-    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
-)
-_SURROGATE = re.compile("[\ud800-\udfff]")
 #: The phases that repo2docker names in its JSON lines.
 _PHASES = frozenset({"fetching", "building", "pushing", "running", "failed"})
 
@@ -72,26 +62,6 @@ def parse_line(line: str) -> LogLine:
             known = isinstance(phase, str) and phase in _PHASES
             return LogLine(message.rstrip("\r\n"), phase if known else None)
     return LogLine(line, None)
-
-
-def remove_controls(text: str) -> str:
-    """Drop what a terminal would act on, but keep colours, tabs and newlines.
-
-    No NUL (PostgreSQL refuses it) and no lone surrogate (UTF-8 does) is left.
-    """
-    text = _CONTROL.sub(lambda found: found["colour"] or "", text)
-    return _SURROGATE.sub("\ufffd", text)
-
-
-def without_colours(text: str) -> str:
-    """Drop what a terminal would act on, colours too, but keep tabs and newlines."""
-    return _COLOURS.sub("", remove_controls(text))
-
-
-def one_line(text: str, limit: int) -> str:
-    """Return a text from anywhere as one short line."""
-    line = " ".join(without_colours(text).split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 class Masker:

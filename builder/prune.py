@@ -2,7 +2,8 @@
 
 An image's record goes first, so that no lookup gives it out any more, and the image a while later: whoever was
 told of it a moment ago has by then a container, and the engine keeps what a container uses. Then its record comes
-back. Where images are in a registry their records stay, and only this machine's copies go.
+back. Of an image that is in a registry the record stays, and only this machine's copy goes: which one is, its own
+name says, and not the settings of whoever prunes.
 """
 
 import time
@@ -15,6 +16,7 @@ from builder.engine import Engine
 from builder.errors import InfrastructureError
 from db import retention
 from db.engine import Database
+from db.images import is_in_registry
 from db.retention import Unneeded
 
 GRACE = 60.0
@@ -35,7 +37,6 @@ def remove_images(
     images: Sequence[Unneeded],
     *,
     unused_since: datetime,
-    in_registry: bool,
     wait: Callable[[float], None] = time.sleep,
 ) -> Removed:
     """Remove images from the engine, and from the records where no registry has them.
@@ -45,18 +46,18 @@ def remove_images(
     in_use = engine.names_in_use()
     used = [image.name for image in images if image.name in in_use]
     free = [image for image in images if image.name not in in_use]
-    if in_registry:
-        kept = [image.name for image in free if not engine.forget(image.name)]
-        return Removed(len(free) - len(kept), (*used, *kept))
+    copies = [image.name for image in free if is_in_registry(image.name)]
+    only_here = [image for image in free if not is_in_registry(image.name)]
+    still_used = [name for name in copies if not engine.forget(name)]
     records: list[dict[str, Any]] = []
     try:
-        _forget(database, free, unused_since, records)
+        _forget(database, only_here, unused_since, records)
         if records:
             wait(GRACE)
         removed, kept = _remove(database, engine, records)
     finally:
         _remember(database, records)  # of what was not come to: an engine that is away, Ctrl-C
-    return Removed(removed, (*used, *kept))
+    return Removed(len(copies) - len(still_used) + removed, (*used, *still_used, *kept))
 
 
 def _remove(database: Database, engine: Engine, records: list[dict[str, Any]]) -> tuple[int, list[str]]:

@@ -16,8 +16,9 @@ from builder import git_errors
 from builder.errors import InfrastructureError, UserError
 from builder.git_access import LOCAL_ENVIRONMENT, GitAccess
 from builder.git_command import Git, GitFailed
-from builder.output import one_line
-from db.git_hosts import NotAllowed
+from db.git_hosts import NotAllowed, with_suffix
+from db.git_said import has_moved
+from db.harmless import one_line
 
 _LIMIT = 60  # seconds for git to read a configuration or an index
 
@@ -92,10 +93,10 @@ def _address(git: Git, access: GitAccess, url: str) -> str:
         ) from None
     if access.is_github(address) or address.endswith(".git"):
         return address
-    # GitLab redirects to the suffix, and a redirect is not followed: so it is asked whether it has one.
+    # `git submodule update` would follow no redirect, and not try the suffix: so it is asked first.
     try:
         replace(git, on_line=lambda _line: None)(["ls-remote", "--", address, "HEAD"], env)
     except GitFailed as exc:
-        if git_errors.has_moved(exc.said):
-            return f"{address.rstrip('/')}.git"
+        if has_moved(exc.said):
+            return with_suffix(address)
     return address

@@ -9,9 +9,8 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from builder import build as recipe
 from builder import memory
-from builder.build import Built, Job, Tools
+from builder.build import Built, Job, Tools, build
 from builder.buildlog import BuildLog
 from builder.child import StopSignal
 from builder.engine import Engine
@@ -39,15 +38,25 @@ _BACK_OFF = 2.0  # seconds without asking a database that does not answer
 def serve(
     settings: BuilderSettings, database: Database, stop: threading.Event, environ: Mapping[str, str]
 ) -> None:
-    """Work until `stop` is set; then give running builds back at once and return."""
+    """Work until `stop` is set; then give running builds back at once and return.
+
+    Raises InfrastructureError, before anything is claimed, where each build would end with that.
+    """
     if settings.build_memory_limit is None:
         memory.lift_limit()
+    else:
+        memory.require_limit(settings.build_memory_limit, _cgroup_driver)
     tools = Tools.of(settings, environ)
     try:
         with Reporting(settings, database):
             Worker(tools, database, stop).serve()
     finally:
         tools.workspaces.close()
+
+
+def _cgroup_driver() -> str:
+    with Engine() as engine:
+        return engine.cgroup_driver()
 
 
 class Worker:
@@ -179,7 +188,7 @@ class Attempt:
     def _try(self, masker: Masker) -> Callable[[Session], object]:
         """Build, and return the transition that ends the attempt."""
         try:
-            built = recipe.build(self._job, self._tools, self, self._signal)
+            built = build(self._job, self._tools, self, self._signal)
         except UserError as exc:
             return self._failed(exc.reason, exc.cause, masker.mask(exc.message))
         except InfrastructureError as exc:

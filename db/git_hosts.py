@@ -66,6 +66,13 @@ def pinned(
     return [("http.curloptResolve", f"{host}:{port or 443}:{listed}")]
 
 
+def with_suffix(url: str) -> str:
+    """Return where to ask for a repository whose server redirects, which is not followed: the usual redirect is
+    GitLab's, to the suffix.
+    """
+    return f"{url.rstrip('/')}.git"
+
+
 def _is_proxied(host: str, environ: Mapping[str, str]) -> bool:
     if not any(environ.get(name) for name in _PROXIES):
         return False

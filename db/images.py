@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session, joinedload
 from db import driver
 from db.github import is_at_github
 from db.insert import upsert
-from db.models import Build, Image, Repository
+from db.models import Build, Image
 
 REPO2DOCKER_VERSION = "2026.4.0"
 """The version that the builder installs: part of each recipe, known here so that a web host need not have it."""
@@ -61,6 +61,12 @@ def image_name(
 def registry_host(url: str) -> str:
     """Return the `host[:port][/path]` of a registry's address, as image references begin with it."""
     return re.sub(r"^https?://", "", url).rstrip("/")
+
+
+def is_in_registry(name: str) -> bool:
+    """Tell whether an image's name begins with a registry's host, by the rule that engines have for it."""
+    first, slash, _ = name.partition("/")
+    return bool(slash) and (first == "localhost" or bool(set(".:") & set(first)))
 
 
 def _hashed(address: str, readable: str) -> str:
@@ -156,8 +162,3 @@ def record(
 def touch(session: Session, image: Image, now: datetime) -> None:
     """Note that somebody asked for the image, which keeps housekeeping off it."""
     session.execute(update(Image).where(Image.id == image.id).values(last_used_at=now))
-
-
-def repository_of(session: Session, image: Image) -> Repository:
-    """Return the repository that an image was built from."""
-    return session.get_one(Repository, image.repository_id)

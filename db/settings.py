@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -181,6 +181,15 @@ class SharedSettings(ReportSettings):
         if value not in (("uv",), ("standard",), ("uv", "standard")):
             raise ValueError("write standard, uv,standard or uv")
         return value
+
+    @model_validator(mode="after")
+    def _no_host_by_the_way(self) -> Self:
+        if self.registry_url is None and images.is_in_registry(f"{self.image_prefix}org/repo"):
+            raise ValueError(
+                "REPO2HUB_IMAGE_PREFIX: it begins as a registry's host does, where images would be looked for; "
+                "write the host in REPO2HUB_REGISTRY_URL"
+            )
+        return self
 
     @property
     def database(self) -> str:

@@ -11,11 +11,14 @@ from urllib.parse import urlsplit
 
 import click
 
-from repo2hub.client import JSON, Service
+from repo2hub.cli import NOT_THERE
+from repo2hub.client import JSON, Service, address_here
 from repo2hub.terminal import Terminal, Tone
 
-NOT_THERE = 3
-_TARGET = re.compile(r"(?:https?://[^/@\s]+/)?([^/@\s]+/[^/@\s]+?)(?:\.git)?/?(?:@(\S+))?")
+# Pure, and the standard library alone: a question should not wait for more.
+from webhook import hub_given
+from webhook.revision import Unresolved, parse_repository
+
 _TONES: dict[str, Tone] = {
     "succeeded": "good",
     "failed": "bad",
@@ -33,10 +36,27 @@ class Target(NamedTuple):
 
 
 def _parse_target(_ctx: click.Context, _parameter: click.Parameter, value: str) -> Target:
-    match = _TARGET.fullmatch(value)
-    if match is None:
+    name, has_ref, ref = value.partition("@")
+    github = (os.environ.get("REPO2HUB_GITHUB_URL") or "https://github.com").rstrip("/")
+    try:
+        repository = parse_repository(name, github)
+    except Unresolved:
+        raise click.BadParameter(_not_asked_for(name, github)) from None
+    if has_ref and not ref:
         raise click.BadParameter("write org/repo or org/repo@ref")
-    return Target(match[1], match[2] or "HEAD")
+    return Target(repository, ref or "HEAD")
+
+
+def _not_asked_for(name: str, github: str) -> str:
+    _, is_address, rest = name.partition("://")
+    host = rest.partition("/")[0]
+    if not is_address or host == urlsplit(github).netloc:
+        return "write org/repo or org/repo@ref"
+    # Never that name at GitHub, which is somebody else's.
+    return (
+        f"{host} is not {github} (REPO2HUB_GITHUB_URL), whose repositories alone can be asked for here. Those of "
+        "other servers are built by BinderHub's build API: /build/git/<URL-encoded address>/<ref>"
+    )
 
 
 def _asks(command: Callable[..., int | None]) -> Callable[..., None]:
@@ -54,11 +74,15 @@ def _asks(command: Callable[..., int | None]) -> Callable[..., None]:
 
 def _server() -> str:
     """Return the configured service; else the one that `repo2hub up` starts here with the same variables."""
-    port, base = os.environ.get("REPO2HUB_PORT") or "8585", os.environ.get("REPO2HUB_BASE_URL") or "/"
-    server = os.environ.get("REPO2HUB_SERVER") or f"http://127.0.0.1:{port}/{base.strip('/')}"
-    if urlsplit(server).scheme not in ("http", "https"):
-        raise click.UsageError("REPO2HUB_SERVER: write an address such as https://hub.example.org/")
-    return server
+    if server := os.environ.get("REPO2HUB_SERVER"):
+        if urlsplit(server).scheme not in ("http", "https"):
+            raise click.UsageError("REPO2HUB_SERVER: write an address such as https://hub.example.org/")
+        return server
+    here: dict[str, Any] = {"host": "127.0.0.1", "port": "8585", "base_url": "/"}
+    if os.environ.get("REPO2HUB_AUTH") == "jupyterhub":
+        here |= hub_given.settings(os.environ)
+    ours = {name: os.environ.get(f"REPO2HUB_{name.upper()}") for name in here}
+    return address_here(**here | {name: value for name, value in ours.items() if value})
 
 
 def _token() -> str | None:

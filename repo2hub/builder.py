@@ -6,10 +6,12 @@ import threading
 
 import click
 
+from builder.errors import InfrastructureError
 from builder.settings import BuilderSettings
 from builder.worker import serve
 from db.engine import Database
 from repo2hub import logs
+from repo2hub.failures import CommandFailed
 from repo2hub.upgrade import require_current
 
 
@@ -28,5 +30,7 @@ def builder() -> None:
     database = Database(settings.database, channels=settings.channels)
     try:
         serve(settings, database, stop, os.environ)
+    except InfrastructureError as exc:
+        raise CommandFailed(exc.message) from exc
     finally:
         database.dispose()

@@ -16,6 +16,8 @@ JSON = dict[str, Any]
 
 _LIMIT = (5.0, 30.0)
 """Seconds to connect, and between two bytes of an answer; a log that is followed has a keep-alive below it."""
+MISSING = frozenset({"unknown_repository", "unknown_ref", "unknown_build"})
+"""The codes of the service's 404s; any other is of an address at which it is not."""
 _PAUSE = 1.0
 _MAX_FAILURES = 10
 
@@ -35,6 +37,14 @@ class Event:
     name: str
     position: str
     data: JSON
+
+
+def address_here(host: str, port: int | str, base_url: str) -> str:
+    """Return the address at which this machine reaches a web process that listens on `host`."""
+    host = host.strip("[]")
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    path = base_url.strip("/")
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/{f'{path}/' if path else ''}"
 
 
 def why(exc: requests.RequestException) -> str:
@@ -187,9 +197,12 @@ def _checked(answer: requests.Response, body: JSON) -> JSON:
     if answer.ok and body:
         return body
     error = body.get("error")
-    if isinstance(error, dict):
+    if isinstance(error, dict) and (answer.status_code != 404 or error.get("code") in MISSING):
         raise ServiceError(answer.status_code, str(error.get("code")), str(error.get("message")))
-    what = f"{answer.url} answers with HTTP {answer.status_code}, and not as repo2hub does"
+    what = (
+        f"{answer.url} answers with HTTP {answer.status_code}, and not as repo2hub does. Say where that is, base "
+        "path included, with --server or REPO2HUB_SERVER."
+    )
     # Whatever is there, it is not the service.
     raise ServiceError(502, "not_repo2hub", what)
 

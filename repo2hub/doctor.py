@@ -26,6 +26,7 @@ from webhook.settings import WebSettings
 LIMIT = 30.0
 """Seconds for one check; it is longer than the limits within a check, which say more."""
 _SHORT_SECRET = 16
+_MAKE_ONE = 'export REPO2HUB_WEBHOOK_SECRETS="$(openssl rand -hex 32)"'
 _TONES: dict[Level, Tone] = {Level.OK: "good", Level.WARNING: "warn", Level.BROKEN: "bad"}
 # The package that tells whether a role's extra was installed.
 _ROLES = {"web": "flask", "builder": "docker"}
@@ -170,16 +171,23 @@ def web_role(settings: WebSettings) -> Finding:
 def webhook_secret(settings: WebSettings) -> Finding:
     """Without a secret nothing that arrives can be trusted."""
     part = "webhook secret"
-    make = 'export REPO2HUB_WEBHOOK_SECRETS="$(openssl rand -hex 32)"'
     lengths = [len(one.get_secret_value()) for one in settings.webhook_secrets]
-    made = secret.path(settings.data_dir)
-    if not lengths and made.exists():
-        return ok(part, f"{made}, made by `repo2hub up`")
     if not lengths:
-        return warning(part, "none", "`repo2hub up` makes one; `repo2hub web` does not start", make)
+        return _made_secret(part, settings.data_dir)
     if min(lengths) < _SHORT_SECRET:
-        return warning(part, f"{len(lengths)} set", f"shorter than {_SHORT_SECRET} characters", make)
+        return warning(part, f"{len(lengths)} set", f"shorter than {_SHORT_SECRET} characters", _MAKE_ONE)
     return ok(part, f"{len(lengths)} set")
+
+
+def _made_secret(part: str, data_dir: Path) -> Finding:
+    file = secret.path(data_dir)
+    try:
+        made = secret.read(data_dir)
+    except OSError as exc:
+        return broken(part, str(file), f"cannot be read by this user: {exc.strerror}", f"ls -l {file}")
+    if made is None:
+        return warning(part, "none", "`repo2hub up` makes one; `repo2hub web` does not start", _MAKE_ONE)
+    return ok(part, f"{file}, made by `repo2hub up`")
 
 
 def memory_limit(limit: int | None, cgroups: Path = CGROUPS) -> Finding:

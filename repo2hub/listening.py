@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from repo2hub import client
 from repo2hub.failures import CommandFailed
 from webhook.settings import WebSettings
 
@@ -40,6 +41,4 @@ def require_free(settings: WebSettings) -> None:
 
 def address(settings: WebSettings) -> str:
     """Return the address at which this machine reaches the web process, base path included."""
-    host = settings.host.strip("[]")
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}{settings.base_url}"
+    return client.address_here(settings.host, settings.port, settings.base_url)

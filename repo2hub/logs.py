@@ -15,7 +15,8 @@ import structlog
 from pydantic import SecretStr
 from structlog.typing import Processor
 
-from repo2hub.terminal import one_line, without_colours
+from db.harmless import without_colours
+from repo2hub.terminal import one_line
 
 _SECRET_NAME = re.compile("secret|token|password|authorization|cookie", re.IGNORECASE)
 _HIDDEN = "***"

@@ -62,11 +62,8 @@ def prune(unused_days: int, keep: int, logs_days: int, cache_gib: int | None, ye
             terminal.note("Nothing was removed. To remove it: repo2hub prune --yes, with the same options.")
             return
         with Engine() as engine:
-            in_registry = settings.registry_url is not None
             with terminal.waiting("removing; an image goes a minute after its record ..."):
-                removed = remove_images(
-                    database, engine, images, unused_since=unused_since, in_registry=in_registry
-                )
+                removed = remove_images(database, engine, images, unused_since=unused_since)
             _tell(terminal, removed)
             _remove(database, lambda session: retention.remove_old_logs(session, before=before))
             _remove(database, lambda session: retention.remove_old_deliveries(session, before=before))

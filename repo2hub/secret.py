@@ -1,4 +1,7 @@
-"""The webhook secret that `repo2hub up` makes up where none is configured: a file in the data folder."""
+"""The webhook secret that `repo2hub up` makes up where none is configured: a file in the data folder.
+
+`repo2hub web` on that folder goes on with it, but makes none: several web hosts would then each have its own.
+"""
 
 import os
 import secrets
@@ -9,6 +12,14 @@ from pathlib import Path
 def path(data_dir: Path) -> Path:
     """Return where the secret of this data folder is, if one was made."""
     return data_dir / "webhook-secret"
+
+
+def read(data_dir: Path) -> str | None:
+    """Return the secret of this data folder, None where none was made. Raises OSError where it cannot be read."""
+    try:
+        return path(data_dir).read_text(encoding="ascii").strip() or None
+    except FileNotFoundError:
+        return None
 
 
 def make(data_dir: Path) -> Path:

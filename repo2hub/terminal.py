@@ -16,23 +16,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-# Pure, and the standard library alone: a host without the builder's packages has it too.
-from builder.output import remove_controls
+from db.harmless import remove_controls, without_colours
 
 Tone = Literal["plain", "good", "warn", "bad", "dim", "bold"]
 _STYLES = {"plain": "", "good": "green", "warn": "yellow", "bad": "red", "dim": "dim", "bold": "bold"}
-_COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
 _COLOURS_OFF = "\x1b[0m"
 
 
 def one_line(text: object) -> str:
     """Return hostile text as one harmless line."""
     return re.sub(r"\s", " ", without_colours(str(text)).strip("\n"))
-
-
-def without_colours(text: str) -> str:
-    """Return hostile text with nothing in it that a terminal acts on, but for tabs and newlines."""
-    return _COLOUR.sub("", remove_controls(text))
 
 
 class Terminal:

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from builder.settings import BuilderSettings
-from db.settings import PREFIX, SettingsError
+from db.settings import SettingsError
 from repo2hub import listening, secret
 from repo2hub.children import Children, command, stop_on_signal, wait_until_it_answers, watch
 from repo2hub.terminal import Terminal
@@ -33,10 +33,9 @@ def up(**options: Any) -> None:
     settings = check_settings(listening.given(options))
     listening.require_free(settings)
     bring_up_to_date(settings)
-    environ = dict(os.environ)
     if not settings.webhook_secrets:
-        environ[f"{PREFIX}WEBHOOK_SECRETS_FILE"] = str(secret.make(settings.data_dir))
-    sys.exit(_run(settings, environ, Terminal()))
+        secret.make(settings.data_dir)
+    sys.exit(_run(settings, os.environ, Terminal()))
 
 
 def check_settings(options: Mapping[str, Any]) -> WebSettings:
@@ -90,5 +89,6 @@ def _welcome(terminal: Terminal, settings: WebSettings, address: str) -> None:
         terminal.say(f"  webhook secret  made for you, in {secret.path(settings.data_dir)}")
     terminal.say(f"  add a webhook   payload URL <your public address>{settings.base_url}webhook/github,")
     terminal.say("                  content type application/json, the secret, just the push event")
-    terminal.say("  build now       repo2hub build org/repo")
+    token = "" if settings.auth == "none" else "REPO2HUB_API_TOKEN=<a token> "
+    terminal.say(f"  build now       {token}repo2hub build org/repo")
     terminal.say("  is all well?    repo2hub doctor")

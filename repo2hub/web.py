@@ -4,7 +4,7 @@ from typing import Any, get_args
 
 import click
 
-from repo2hub import listening, logs
+from repo2hub import listening, logs, secret
 from repo2hub.upgrade import require_current
 from webhook.serve import run
 from webhook.settings import Role, WebSettings
@@ -23,7 +23,14 @@ def web(**options: Any) -> None:
     A site with hundreds of viewers may follow logs in a process of its own: one with --role webhook, one with
     --role streams, on the same database, and a web server that sends each what it serves.
     """
-    settings = WebSettings.load(**listening.given(options))
+    given = listening.given(options)
+    settings = WebSettings.load(**given)
+    if (
+        not settings.webhook_secrets
+        and settings.role != "streams"
+        and (made := secret.read(settings.data_dir))
+    ):
+        settings = WebSettings.load(**given, webhook_secrets=made)
     logs.configure(settings.log_format)
     require_current(settings)
     run(settings)

@@ -14,6 +14,7 @@ from typing import Any
 from flask import Blueprint, Flask, Response, render_template, request, url_for
 from jinja2 import StrictUndefined
 
+from db import harmless
 from db.github import is_at_github
 from webhook import words
 
@@ -72,7 +73,7 @@ def is_wanted() -> bool:
 
 
 def _printable(value: Any) -> Any:
-    return words.plain(value) if type(value) is str else value
+    return harmless.on_page(value) if type(value) is str else value
 
 
 def _iso(at: datetime) -> str:

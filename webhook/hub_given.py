@@ -2,7 +2,7 @@
 
 A hub that starts the service sets them; beside a hub whoever starts it does. They count with
 REPO2HUB_AUTH=jupyterhub alone: a terminal in somebody's JupyterLab has variables of the same names, which are that
-server's.
+server's. Pure, and the standard library alone: the commands that ask the service need it, too.
 """
 
 import json
@@ -10,9 +10,6 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
-
-from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 _NEEDED = {
     "JUPYTERHUB_API_TOKEN": "the api_token that the hub's configuration gives this service",
@@ -23,29 +20,17 @@ _NEEDED = {
 _SCOPES = "JUPYTERHUB_OAUTH_ACCESS_SCOPES"
 
 
-class HubGiven(PydanticBaseSettingsSource):
-    """Base path, host and port as the hub wants them, unless they are set otherwise."""
-
-    def __init__(self, settings_cls: type[BaseSettings], environ: Mapping[str, str]) -> None:
-        super().__init__(settings_cls)
-        self._environ = environ
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """Return nothing: a field is given with the others, or not at all."""
-        return None, field_name, False
-
-    def __call__(self) -> dict[str, Any]:
-        if self.current_state.get("auth") != "jupyterhub":
-            return {}
-        found: dict[str, Any] = {}
-        if prefix := self._environ.get("JUPYTERHUB_SERVICE_PREFIX"):
-            found["base_url"] = prefix
-        try:
-            url = urlsplit(self._environ.get("JUPYTERHUB_SERVICE_URL", ""))
-            address = {"host": url.hostname, "port": url.port}
-        except ValueError:  # `wrong` says so
-            address = {}
-        return found | {name: value for name, value in address.items() if value is not None}
+def settings(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Return base_url, host and port as the hub wants them, as far as it says so."""
+    found: dict[str, Any] = {}
+    if prefix := environ.get("JUPYTERHUB_SERVICE_PREFIX"):
+        found["base_url"] = prefix
+    try:
+        url = urlsplit(environ.get("JUPYTERHUB_SERVICE_URL", ""))
+        address = {"host": url.hostname, "port": url.port}
+    except ValueError:  # `wrong` says so
+        address = {}
+    return found | {name: value for name, value in address.items() if value is not None}
 
 
 def wrong(environ: Mapping[str, str]) -> list[str]:

@@ -23,7 +23,8 @@ from urllib.parse import urlsplit
 import structlog
 
 from db import git_hosts
-from db.git_hosts import NotAllowed
+from db.git_hosts import NotAllowed, with_suffix
+from db.git_said import has_moved, is_hidden
 from db.github import git_environment, is_at_github, repository_url, server_url
 from db.repositories import name_key
 
@@ -34,12 +35,6 @@ _MAX_BYTES = 32 * 2**20  # about half a million refs
 _MAX_CACHED = 64  # repositories; each may be a list of many thousand refs
 _MAX_CHILDREN = 16
 _BACK_OFF = timedelta(seconds=5)  # how long a failure of the network is remembered
-_MISSING = re.compile(
-    r"not found|could not read (Username|Password)|Authentication failed|does not exist"
-    r"|returned error: (401|403|404|451)|access denied|not exported",
-    re.IGNORECASE,
-)
-_MOVED = re.compile(r"returned error: 30[1278]|unable to update url base from redirection")
 
 log = structlog.get_logger()
 
@@ -153,8 +148,8 @@ class LsRemote:
                     raise
                 return self._run(full_name, url, other_ref, self._token), True
             except _Moved:
-                # A redirect may lead anywhere and is not followed; the usual one is GitLab's, to the suffix.
-                return self._run(full_name, f"{url}.git", other_ref), False
+                # Where it leads is not asked: that may be anywhere.
+                return self._run(full_name, with_suffix(url), other_ref), False
         except _Moved:
             raise RepositoryMissing(
                 f"{url} leads on to another address, which is not followed. Open it in a browser, and ask for the "
@@ -192,7 +187,7 @@ class LsRemote:
             complaint = errors.read(4096).decode("utf-8", "replace").strip()
         if child.returncode == 0 and len(output) <= _MAX_BYTES:
             return output.decode("utf-8", "replace")
-        if _MOVED.search(complaint):
+        if has_moved(complaint):
             raise _Moved
         log.info(
             "ls_remote.failed",
@@ -201,7 +196,7 @@ class LsRemote:
             in_time=in_time,
             complaint=complaint[-300:],
         )
-        if in_time and _MISSING.search(complaint):
+        if in_time and is_hidden(complaint):
             raise RepositoryMissing
         server = "GitHub" if is_at_github(full_name) else urlsplit(url).netloc
         raise Unreachable(

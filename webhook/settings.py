@@ -2,9 +2,10 @@
 
 import os
 import re
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import PydanticBaseSettingsSource
 
 from db.setting_types import is_loopback
@@ -13,6 +14,17 @@ from webhook import hub_given
 
 Role = Literal["all", "webhook", "streams"]
 """What a web process serves; see `webhook/roles.py`."""
+
+
+class HubGiven(PydanticBaseSettingsSource):
+    """What the hub says of a service of its own, unless it is set otherwise."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Return nothing: a field is given with the others, or not at all."""
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        return hub_given.settings(os.environ) if self.current_state.get("auth") == "jupyterhub" else {}
 
 
 class WebSettings(SharedSettings):
@@ -44,7 +56,7 @@ class WebSettings(SharedSettings):
 
     @classmethod
     def further_sources(cls) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (hub_given.HubGiven(cls, os.environ),)
+        return (HubGiven(cls),)
 
     @field_validator("port", mode="before")
     @classmethod

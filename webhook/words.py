@@ -1,6 +1,5 @@
 """How a build is told to a person: its state, how long, how much, which ref. Pure; the templates' vocabulary."""
 
-import re
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -31,11 +30,6 @@ _NAMES = {
 }
 """What in a cause is the name of something, and how that is really written."""
 _DAY = 86_400
-# What a terminal or a browser would act on: controls but tab and newline, and the marks that turn text around.
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-_ESCAPES = re.compile(
-    r"\x1b(?:\[[0-?]{0,64}[ -/]{0,8}[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]{0,8}[0-~])"
-)
 
 
 class State(NamedTuple):
@@ -134,8 +128,3 @@ def size(count: int | None) -> str:
 def short_ref(ref: str) -> str:
     """Return a ref as people write it: main, v1.0, pull/7/head; empty for a bare commit."""
     return ref.removeprefix("refs/heads/").removeprefix("refs/tags/").removeprefix("refs/")
-
-
-def plain(text: str) -> str:
-    """Return text of anybody's with nothing in it that a page could act on; escaping it is the template's."""
-    return _CONTROLS.sub("\N{REPLACEMENT CHARACTER}", _ESCAPES.sub("", text))

@@ -243,7 +243,8 @@
   }
 
   // Colours and the like are dropped, and what could turn text around.
-  const CONTROLS = /\x1b\[[0-?]{0,64}[ -/]{0,8}[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+  const CONTROLS =
+    /\x1b(?:\[[0-?]{0,64}[ -/]{0,8}[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]{0,8}[0-~])|[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
   const LONGEST = 4000; // characters of a line that are drawn
 
   // A program that draws a bar ends each state of it with \r: the last one counts.

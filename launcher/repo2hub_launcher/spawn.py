@@ -13,7 +13,13 @@ from repo2hub_launcher.client import Build, Image, Missing, Service, ServiceErro
 from repo2hub_launcher.options import Choice
 from repo2hub_launcher.progress import Progress
 
-_CONTROLS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# As in the service's db/harmless.py, which is not within reach of a hub.
+_CONTROLS = re.compile(
+    r"\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)"
+    r"|\x1b\[[0-?]{0,64}[ -/]{0,8}[@-~]"
+    r"|\x1b[ -/]{0,8}[0-~]"
+    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 _BUILDING = 15  # percent of the start when the build begins; it comes near to _BUILT with each line
 _BUILT = 75
 

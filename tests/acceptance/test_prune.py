@@ -42,9 +42,15 @@ def database(service: Service) -> Iterator[Database]:
 
 
 @pytest.fixture
-def names(database: Database, engine: docker.DockerClient, base_image: str) -> Iterator[list[str]]:
+def host() -> str:
+    """What stands before the names of images: nothing where no registry has them."""
+    return ""
+
+
+@pytest.fixture
+def names(database: Database, engine: docker.DockerClient, base_image: str, host: str) -> Iterator[list[str]]:
     """Three images of one branch, of long ago, the oldest first: each a name of its own for a small image."""
-    prefix = f"r2htest-{uuid.uuid4().hex[:8]}/org/repo"
+    prefix = f"{host}r2htest-{uuid.uuid4().hex[:8]}/org/repo"
     made = []
     for number in range(1, 4):
         name = f"{prefix}:{number}"
@@ -117,7 +123,7 @@ def test_what_a_container_uses_stays_even_one_that_begins_meanwhile(
     try:
         with Engine() as ours:
             removed = prune.remove_images(
-                database, ours, found, unused_since=since, in_registry=False, wait=somebody_starts_a_server
+                database, ours, found, unused_since=since, wait=somebody_starts_a_server
             )
         assert (removed.count, removed.kept) == (0, tuple(names[:2]))
         assert all(is_there(engine, name) for name in names) and recorded(database) == names
@@ -126,15 +132,14 @@ def test_what_a_container_uses_stays_even_one_that_begins_meanwhile(
             container.remove()
 
 
-def test_where_a_registry_has_the_images_only_copies_go(
-    database: Database, names: list[str], engine: docker.DockerClient
+@pytest.mark.parametrize("host", ["127.0.0.1:9/"])
+def test_of_images_in_a_registry_only_copies_go_though_nobody_says_that_there_is_one(
+    service: Service, database: Database, names: list[str], engine: docker.DockerClient
 ) -> None:
-    since = datetime.now(UTC) - timedelta(days=30)
-    with database.read() as session:
-        found = retention.unneeded_images(session, unused_since=since, keep=1)
-    with Engine() as ours:
-        removed = prune.remove_images(database, ours, found, unused_since=since, in_registry=True)
-    assert removed.count == 2
+    assert "REGISTRY_URL" not in service.settings
+    done = service.run("prune", "--keep", "1", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "2 images removed" in done.stdout
     assert [is_there(engine, name) for name in names] == [False, False, True]
     assert recorded(database) == names
 
@@ -163,9 +168,7 @@ def test_an_image_that_goes_after_all_takes_its_record_along(
     with database.read() as session:
         found = retention.unneeded_images(session, unused_since=since, keep=1)
     with TooLate() as late, pytest.raises(InfrastructureError):
-        prune.remove_images(
-            database, late, found, unused_since=since, in_registry=False, wait=lambda _seconds: None
-        )
+        prune.remove_images(database, late, found, unused_since=since, wait=lambda _seconds: None)
     gone = [name for name in names if not is_there(engine, name)]
     assert len(gone) == 1  # and what was not come to is on record again
     assert recorded(database) == [name for name in names if name not in gone]
@@ -180,5 +183,5 @@ def test_ctrl_c_costs_no_record(database: Database, names: list[str], engine: do
         raise KeyboardInterrupt
 
     with Engine() as ours, pytest.raises(KeyboardInterrupt):
-        prune.remove_images(database, ours, found, unused_since=since, in_registry=False, wait=ctrl_c)
+        prune.remove_images(database, ours, found, unused_since=since, wait=ctrl_c)
     assert recorded(database) == names and all(is_there(engine, name) for name in names)

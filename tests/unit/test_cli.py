@@ -20,11 +20,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from repo2hub import logs, secret
+from db.harmless import without_colours
+from repo2hub import ask, logs, secret
 from repo2hub.ask import Target, build
 from repo2hub.cli import _COMMANDS, main
 from repo2hub.client import Event, parse_events, why
-from repo2hub.terminal import Terminal, one_line, without_colours
+from repo2hub.terminal import Terminal, one_line
 
 pytestmark = pytest.mark.slow
 
@@ -155,13 +156,68 @@ def test_what_is_no_repository_is_wrong_usage(target: str) -> None:
         ("https://github.com/org/repo", Target("org/repo", "HEAD")),
         ("https://github.com/org/repo.git@v1", Target("org/repo", "v1")),
         ("https://github.com/org/repo/", Target("org/repo", "HEAD")),
+        ("https://ghe.example/org/repo@v1", Target("org/repo", "v1")),
     ],
 )
-def test_a_repository_may_be_written_as_a_name_or_as_an_address(text: str, target: Target) -> None:
+def test_a_repository_may_be_written_as_a_name_or_as_an_address(
+    environment: pytest.MonkeyPatch, text: str, target: Target
+) -> None:
+    if "ghe.example" in text:
+        environment.setenv("REPO2HUB_GITHUB_URL", "https://ghe.example/")
     with click.Context(build) as context:
         parameter = next(one for one in build.params if one.name == "target")
         assert parameter.type_cast_value(context, text) is not None
         assert parameter.process_value(context, text) == target
+
+
+@pytest.mark.parametrize(
+    ("address", "github"),
+    [
+        ("https://gitlab.com/org/repo", ""),
+        ("https://gitlab.com/org/group/repo@main", ""),
+        ("https://gist.github.com/org/0123abcd", ""),
+        ("https://github.com/org/repo", "https://ghe.example"),
+    ],
+)
+def test_an_address_elsewhere_never_becomes_a_name_at_github(address: str, github: str) -> None:
+    code, out, err = run("build", address, "--server", "http://127.0.0.1:9", REPO2HUB_GITHUB_URL=github)
+    assert (code, out) == (2, "")
+    said = " ".join(err.split())
+    assert f"{address.split('/')[2]} is not {github or 'https://github.com'}" in said
+    assert "/build/git/<URL-encoded address>/<ref>" in said
+
+
+HUB = {
+    "REPO2HUB_AUTH": "jupyterhub",
+    "JUPYTERHUB_SERVICE_PREFIX": "/services/binder/",
+    "JUPYTERHUB_SERVICE_URL": "http://0.0.0.0:28585",
+}
+
+
+@pytest.mark.parametrize(
+    ("variables", "address"),
+    [
+        ({}, "http://127.0.0.1:8585"),
+        ({"REPO2HUB_PORT": "9", "REPO2HUB_BASE_URL": "x"}, "http://127.0.0.1:9/x"),
+        ({"REPO2HUB_HOST": "::"}, "http://[::1]:8585"),
+        ({"REPO2HUB_HOST": "192.0.2.1"}, "http://192.0.2.1:8585"),
+        (HUB, "http://127.0.0.1:28585/services/binder"),
+        (HUB | {"REPO2HUB_PORT": "9"}, "http://127.0.0.1:9/services/binder"),
+        (HUB | {"REPO2HUB_BASE_URL": "/y/"}, "http://127.0.0.1:28585/y"),
+        (HUB | {"JUPYTERHUB_SERVICE_URL": ""}, "http://127.0.0.1:8585/services/binder"),
+        (HUB | {"REPO2HUB_AUTH": "token"}, "http://127.0.0.1:8585"),
+        (HUB | {"REPO2HUB_SERVER": "https://hub.example/"}, "https://hub.example"),
+    ],
+)
+def test_the_service_is_asked_where_up_starts_it_with_the_same_variables(
+    environment: pytest.MonkeyPatch, variables: dict[str, str], address: str
+) -> None:
+    for name, value in variables.items():
+        environment.setenv(name, value)
+    asked: list[str] = []
+    environment.setattr(ask.Service, "builds", lambda self, **_filters: asked.append(self.address) or [])
+    code, _, err = run("builds")
+    assert (code, asked) == (0, [address]), err
 
 
 def test_the_innermost_cause_is_told() -> None:

@@ -200,6 +200,10 @@ def test_a_webhook_secret_may_be_set_made_short_or_missing(tmp_path: Path) -> No
     made = secret.make(tmp_path)
     assert level(found()) is Level.OK
     assert made.read_text().strip() not in str(found())
+    made.unlink()
+    made.mkdir()
+    assert level(found()) is Level.BROKEN and str(made) in found().found
+    assert level(found("x" * 32)) is Level.OK
 
 
 # Programs

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from db.images import image_name, registry_host
+from db.images import image_name, is_in_registry, registry_host
+from repo2hub_launcher import spawn
 from tests.conftest import COMMIT, RECIPE
 
 # distribution-spec, "Pulling manifests": <name> and <reference>.
@@ -89,3 +90,19 @@ def test_an_ordinary_name_reads_as_the_repository_does() -> None:
 )
 def test_a_registry_is_named_without_its_scheme(address: str, host: str) -> None:
     assert registry_host(address) == host
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("repo2hub/org/repo:tag", False),
+        ("image:1", False),
+        ("org/image", False),
+        ("registry.example.org/repo2hub/org/repo:tag", True),
+        ("registry:5000/org/repo:tag", True),
+        ("localhost/org/repo:tag", True),
+    ],
+)
+def test_a_name_tells_whether_a_registry_has_the_image(name: str, expected: bool) -> None:
+    assert is_in_registry(name) is expected
+    assert spawn.is_in_engine_alone(name) is not expected  # as the launcher takes it, too

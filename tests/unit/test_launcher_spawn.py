@@ -123,21 +123,6 @@ def test_an_image_that_the_engine_lost_is_built_though_the_service_has_it_on_rec
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("repo2hub/org/repo:tag", True),
-        ("image:1", True),
-        ("org/image", True),
-        ("registry.example.org/repo2hub/org/repo:tag", False),
-        ("registry:5000/org/repo:tag", False),
-        ("localhost/org/repo:tag", False),
-    ],
-)
-def test_a_name_tells_whether_a_registry_has_the_image(name: str, expected: bool) -> None:
-    assert spawn.is_in_engine_alone(name) is expected
-
-
-@pytest.mark.parametrize(
     ("ended", "says"),
     [
         (build("failed", "There is no package x."), "failed: There is no package x."),

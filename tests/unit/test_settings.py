@@ -136,6 +136,15 @@ def test_a_wrong_value_is_explained_and_never_quoted(
     assert SECRET not in wrong[variable]
 
 
+@pytest.mark.parametrize("prefix", ["hub.example/", "localhost/team/", "hub."])
+def test_a_prefix_that_reads_as_a_registry_needs_one(given: Callable[..., None], prefix: str) -> None:
+    given(IMAGE_PREFIX=prefix)
+    with pytest.raises(SettingsError, match=r"REPO2HUB_IMAGE_PREFIX: .*REPO2HUB_REGISTRY_URL"):
+        SharedSettings.load()
+    given(IMAGE_PREFIX=prefix, REGISTRY_URL="http://127.0.0.1:5000")
+    assert SharedSettings.load().image_name("o/r", "c0ffee", "x") == f"127.0.0.1:5000/{prefix}o/r:c0ffee-x"
+
+
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
 def test_any_spelling_of_postgresql_is_taken(given: Callable[..., None], scheme: str) -> None:
     given(DATABASE_URL=f"{scheme}://user:pw@host/db?sslmode=require")

@@ -1,4 +1,4 @@
-"""What people read of a build: durations, sizes, moments, advice; and that hostile text is only text."""
+"""What people read of a build: durations, sizes, moments, advice."""
 
 import re
 from datetime import timedelta
@@ -81,11 +81,6 @@ def test_a_state_is_a_word_and_never_a_failure_where_nobody_failed(
 ) -> None:
     assert words.state(shown) == (kind, word)
     assert words.sentence(shown).endswith((".", "now."))
-
-
-def test_what_a_terminal_or_a_browser_would_act_on_is_taken_out() -> None:
-    text = "a\x1b[31mred\x1b[0m \x1b]0;title\x07 bell\x07 \u202eevil\u2066 nul\0 tab\tline\n"
-    assert words.plain(text) == "ared  bell\ufffd \ufffdevil\ufffd nul\ufffd tab\tline\n"
 
 
 def causes_of_builders() -> set[str]:

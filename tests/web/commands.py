@@ -38,12 +38,13 @@ class Web:
     """A web process that can be stopped and started again at the same address."""
 
     settings: dict[str, str]
+    base: str = ""
     port: int = field(default_factory=free_port)
     process: "subprocess.Popen[bytes] | None" = None
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://127.0.0.1:{self.port}{self.base}"
 
     def start(self) -> None:
         environment = clean_environment(**self.settings)
@@ -56,7 +57,7 @@ class Web:
         assert self.process.wait(timeout=60) == 0
 
     def popen(self, *words: str, **settings: str) -> "subprocess.Popen[str]":
-        environment = clean_environment(SERVER=self.url, **settings)
+        environment = clean_environment(**{"SERVER": self.url} | settings)
         pipe = subprocess.PIPE
         return subprocess.Popen([*REPO2HUB, *words], env=environment, stdout=pipe, stderr=pipe, text=True)
 

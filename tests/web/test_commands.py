@@ -18,10 +18,13 @@ from db.engine import Database
 from db.models import Build
 from db.queue import Lease, Result
 from db.status import Reason, Status
+from repo2hub.client import MISSING
 from repo2hub.delivery import deliver, push_payload
 from repo2hub.git_repository import BareRepository
 from repo2hub.git_server import GitServer
 from tests.web.commands import REPO2HUB, Web, clean_environment, wait_until
+from webhook.parameters import unknown_build
+from webhook.problem import UNRESOLVED
 
 pytestmark = pytest.mark.slow
 
@@ -286,4 +289,33 @@ def test_a_token_is_asked_for_and_taken_from_the_environment(
         closed.stop()
 
 
-# up
+def test_behind_a_hub_the_service_is_found_by_the_variables_that_it_was_started_with(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = {
+        "JUPYTERHUB_API_TOKEN": "a token",
+        "JUPYTERHUB_API_URL": "http://127.0.0.1:9/hub/api",
+        "JUPYTERHUB_CLIENT_ID": "service-binder",
+        "JUPYTERHUB_SERVICE_NAME": "binder",
+        "JUPYTERHUB_SERVICE_PREFIX": "/services/binder/",
+    }
+    for name, value in hub.items():
+        monkeypatch.setenv(name, value)
+    settings = {"DATABASE_URL": sqlite_url, "WEBHOOK_SECRETS": SECRET}
+    settings |= {"AUTH": "jupyterhub", "API_TOKENS": "a-token"}
+    behind = Web(settings, base="/services/binder")
+    behind.start()
+    try:
+        here = settings | {"SERVER": "", "PORT": str(behind.port)}
+        code, out, err = behind.run("builds", "--json", **here)
+        assert (code, json.loads(out)) == (0, []), err
+        # A path at which it is not says nothing of an image.
+        code, _, err = behind.run("lookup", "org/repo", **here | {"BASE_URL": "/"})
+        assert (code, len(err.splitlines())) == (4, 1) and "base path included" in err
+    finally:
+        behind.stop()
+
+
+def test_the_codes_of_the_services_404s_are_known_to_the_commands() -> None:
+    theirs = {code for code, status in UNRESOLVED.items() if status == 404} | {unknown_build().code}
+    assert theirs == MISSING
