@@ -145,10 +145,10 @@ def test_without_a_webhook_secret_it_does_not_start(settings: WebSettings, datab
 # The server
 
 PROGRAM = """
-from webhook.serve import run
-from webhook.serve import limit_sends
+from webhook import serve
 from webhook.settings import WebSettings
-run(WebSettings.load())
+serve.READ_LIMIT = 1
+serve.run(WebSettings.load())
 print("the caller goes on")
 """
 
@@ -259,6 +259,31 @@ def test_a_client_that_reads_nothing_does_not_hold_its_thread() -> None:
             with pytest.raises(BlockingIOError):
                 while True:
                     accepted.sendall(bytes(2**20))
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        "GET /health HTTP/1.1\r\nHost: ",
+        f"POST /webhook/github HTTP/1.1\r\nHost: x\r\nX-Hub-Signature-256: sha256={'0' * 64}\r\n"
+        "Content-Length: 9999\r\n\r\n",
+    ],
+)
+def test_a_request_that_does_not_come_to_its_end_does_not_hold_its_thread(
+    server: Server, database: Database, begun: str
+) -> None:
+    build = _build(database)
+    log = f"{server.address}/api/v1/builds/{build.id}/log"
+    older = requests.get(log, headers={"Accept": "text/event-stream"}, stream=True, timeout=LIMIT)
+    with socket.create_connection(("127.0.0.1", int(server.address.rpartition(":")[2]))) as client:
+        client.sendall(begun.encode())
+        with pytest.raises(OSError):  # it was closed
+            for _ in range(600):
+                client.sendall(b"x")
+                time.sleep(LIMIT / 600)
+    with database.write() as session:
+        queue.cancel(session, build.id, by=None, now=NOW)
+    assert b"event: end" in b"".join(older.iter_content())  # whose request had ended
 
 
 def test_full_streams_keep_nobody_else_waiting_and_end_with_the_server(
