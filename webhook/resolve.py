@@ -14,11 +14,12 @@ from db import builds, lookup, refs, repositories
 from db.engine import Database
 from db.lookup import Recorded
 from db.models import Repository
-from webhook.ls_remote import Listing, LsRemote, RepositoryMissing, Unreachable
+from webhook.ls_remote import Listing, RepositoryMissing, Unreachable
 from webhook.person import Person, may_see, may_see_private
+from webhook.remote_refs import KEPT_FOR, RemoteRefs
 from webhook.revision import Revision, Unresolved, only, unknown_repository
 
-LOOKUP_AGE = timedelta(seconds=30)
+LOOKUP_AGE = KEPT_FOR
 """How old GitHub's answer may be for a lookup."""
 BUILD_AGE = timedelta(seconds=3)
 """And for a build: who just pushed and asks for it means that commit."""
@@ -71,7 +72,7 @@ class Resolver:
     def __init__(
         self,
         database: Database,
-        remote: LsRemote,
+        remote: RemoteRefs,
         recipe: str,
         clock: Callable[[], datetime],
         *,

@@ -1,8 +1,10 @@
 """From a name to a commit, against git's own server: what is asked of it, and what is not."""
 
+import gc
 import os
 import socket
 import time
+import tracemalloc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -18,9 +20,10 @@ from repo2hub.git_repository import BareRepository
 from repo2hub.git_server import GitServer
 from tests.conftest import NOW, RECIPE
 from tests.web.records import Clock
-from webhook import ls_remote
-from webhook.ls_remote import LsRemote
+from webhook import ls_remote, remote_refs
+from webhook.ls_remote import Listing, LsRemote
 from webhook.person import OWNER, Person
+from webhook.remote_refs import RemoteRefs
 from webhook.resolve import LOOKUP_AGE, Resolved, Resolver
 from webhook.revision import Unresolved, parse_ref, parse_repository
 
@@ -34,7 +37,7 @@ Resolve = Callable[..., Resolved]
 def resolve_with(github: GitServer, database: Database, clock: Clock) -> Callable[..., Resolve]:
     def build(token: str | None = None, url: str | None = None, hosts: tuple[str, ...] = ()) -> Resolve:
         remote = LsRemote(url or github.url, token, os.environ, clock, hosts)
-        resolver = Resolver(database, remote, RECIPE, clock)
+        resolver = Resolver(database, RemoteRefs(remote), RECIPE, clock)
 
         def resolve(ref: str, name: str = "org/repo", max_age: timedelta = LOOKUP_AGE) -> Resolved:
             full_name = name if "://" in name else parse_repository(name)
@@ -251,6 +254,70 @@ def test_an_answer_is_kept_for_a_short_time_only(
     assert len(_questions(github)) == 2
 
 
+def _refs_in_memory() -> int:
+    return sum(len(found.refs) for found in gc.get_objects() if isinstance(found, Listing))
+
+
+def test_each_pull_request_is_kept_without_the_branches_and_tags(
+    resolve: Resolve, remote_repository: BareRepository
+) -> None:
+    proposed = remote_repository.commit({"d": "d"}, branch="theirs", parents=())
+    for number in range(20):
+        remote_repository.tag(f"v{number}")
+        remote_repository.set_ref(f"refs/pull/{number}/head", proposed)
+    before = _refs_in_memory()
+    assert {resolve(f"pull/{number}/head").commit for number in range(5)} == {proposed}
+    branches_and_tags = 3 + 20  # HEAD among them
+    assert _refs_in_memory() - before == branches_and_tags + 5
+
+
+def test_the_oldest_answers_are_forgotten_where_they_are_too_much(
+    resolve: Resolve, github: GitServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_refs, "_MAX_REFS", 4)
+    for name in ("org/a", "org/b", "org/c"):
+        github.create(name).commit({"a": "a"})
+        resolve("main", name)  # main and HEAD
+    asked = len(github.requests)
+    resolve("main", "org/c")
+    resolve("main", "org/b")
+    assert len(github.requests) == asked
+    resolve("main", "org/a")
+    assert len(github.requests) > asked
+
+
+def test_answers_that_nobody_would_take_any_more_are_forgotten(
+    resolve: Resolve, github: GitServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = _refs_in_memory()
+    for name in ("org/a", "org/b"):
+        github.create(name).commit({"a": "a"})
+    resolve("main", "org/a")
+    assert _refs_in_memory() - before == 2
+    monkeypatch.setattr(remote_refs, "KEPT_FOR", timedelta(0))
+    resolve("main", "org/b")
+    assert _refs_in_memory() == before
+
+
+def test_what_git_printed_is_not_kept_with_its_failure(
+    resolve_with: Callable[..., Resolve], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git = tmp_path / "bin" / "git"
+    git.parent.mkdir()
+    git.write_text("#!/bin/sh\nhead -c 5000000 /dev/zero\nexit 1\n")
+    git.chmod(0o755)
+    resolve = resolve_with()
+    monkeypatch.setenv("PATH", f"{git.parent}:{os.environ['PATH']}")
+    tracemalloc.start()
+    try:
+        assert _code(resolve, "main") == "github_unreachable"
+        gc.collect()
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 1_000_000
+
+
 def test_what_is_not_there_is_remembered_too(
     resolve: Resolve, remote_repository: BareRepository, github: GitServer
 ) -> None:
@@ -314,7 +381,7 @@ def test_what_only_the_token_sees_is_unknown_to_whoever_may_not_see_it(
 ) -> None:
     commit = github.create("org/secret", token="t0ken").commit({"s": "s"})
     remote = LsRemote(github.url, "t0ken", os.environ, clock)
-    resolver = Resolver(database, remote, RECIPE, clock, users_differ=True)
+    resolver = Resolver(database, RemoteRefs(remote), RECIPE, clock, users_differ=True)
     group = Person("ada", is_admin=False, repositories=("org/*",))
     for person in (OWNER, group):
         assert resolver.resolve("org/secret", parse_ref("main"), person).commit == commit
