@@ -23,7 +23,7 @@ from webhook.metrics import Metrics
 from webhook.parameters import build_id as parse_id
 from webhook.parameters import number, unknown_build, wanted_build, with_query, word
 from webhook.person import may_change, may_see, may_see_build, sees
-from webhook.places import TooManyStreams
+from webhook.places import NoPlace
 from webhook.problem import Problem
 from webhook.resolve import BUILD_AGE, Resolved, Resolver
 from webhook.revision import parse_ref, parse_repository
@@ -231,9 +231,9 @@ class Api:
             viewer = self.streams.open(
                 build_id, after, self.guard.person(), connection=Connection.of(request.environ)
             )
-        except TooManyStreams as exc:
+        except NoPlace as exc:
             self.metrics.viewer_refused()
-            message = f"{exc} Try again soon."
+            message = f"{exc}. Try again soon."
             raise Problem(exc.status, "too_many_streams", message, {"Retry-After": "10"}) from None
         if viewer is None:
             raise unknown_build()

@@ -69,7 +69,7 @@ def create_app(
     problem.register(app)
     roles.register(app, settings.role, base)
     describe = Describe(settings.base_url)
-    places = Places(settings.stream_places, settings.user_streams)
+    places = Places(settings.stream_places, settings.user_streams, "open logs")
     # Where nothing but streams is served there is nobody to wait for.
     pause = 0.0 if settings.role == "streams" else PAUSE
     streams = Streams(database, describe.build, clock, places, pause=pause)

@@ -39,7 +39,7 @@ from webhook.connection import Connection, ViewerGone
 from webhook.lookup import Hit, Lookup, Miss
 from webhook.metrics import Metrics
 from webhook.person import Person
-from webhook.places import TooManyStreams
+from webhook.places import NoPlace
 from webhook.problem import UNRESOLVED, Problem
 from webhook.resolve import BUILD_AGE, Resolved
 from webhook.revision import Unresolved
@@ -196,9 +196,9 @@ class Binder:
         """Yield a build's log from its start to its end, and how it ended."""
         try:
             viewer = self.streams.open(build_id, START, asked.person, asked.form, asked.connection)
-        except TooManyStreams as exc:
+        except NoPlace as exc:
             self.metrics.viewer_refused()
-            message = f"{exc} Ask again in a minute; build {build_id} goes on meanwhile."
+            message = f"{exc}. Ask again in a minute; build {build_id} goes on meanwhile."
             raise Problem(exc.status, "too_many_streams", message, {"Retry-After": "60"}) from None
         if viewer is None:
             raise Problem(410, "unknown_build", "The build is not on record any more. Ask again.")

@@ -1,6 +1,7 @@
 """What git servers said of their refs, kept for a short time and shared by all who ask meanwhile.
 
-Anybody may ask for any repository, so what is kept is bounded: by its age, and by the number of refs in all.
+Anybody may ask for any repository, so what is kept is bounded, by its age and by the number of refs in all, and so
+is the number of those who wait for an answer: each has a thread that a delivery may need.
 """
 
 import threading
@@ -12,10 +13,16 @@ from datetime import timedelta
 
 from db.repositories import name_key
 from webhook.ls_remote import TIME_LIMIT, Listing, LsRemote, RepositoryMissing, Unreachable
+from webhook.person import Person
+from webhook.places import NoPlace, Places
 
 KEPT_FOR = timedelta(seconds=30)
 """How long an answer is kept: nobody takes an older one."""
 
+WAITING = 48
+"""How many may wait for an answer at once: about half of the threads that are there beside the streams."""
+
+_WAITING_EACH = 12
 _MAX_REFS = 500_000  # some 100 MB
 _MAX_KEPT = 1000  # answers, of which most say no more than that there is nothing
 _BACK_OFF = timedelta(seconds=5)  # how long a failure of the network is remembered
@@ -33,6 +40,16 @@ class _Entry:
         failed = self.answer.exception() is not None or isinstance(self.answer.result(), Unreachable)
         return age <= (min(max_age, _BACK_OFF) if failed else max_age).total_seconds()
 
+    def given(self) -> Listing:
+        """Return the answer, or raise what it says, once it is there."""
+        try:
+            answer = self.answer.result(timeout=2 * TIME_LIMIT + 1)
+        except TimeoutError as exc:
+            raise Unreachable("GitHub did not answer in time") from exc
+        if isinstance(answer, Listing):
+            return answer
+        raise type(answer)(*answer.args)
+
     def size(self) -> int:
         """Return how many refs it holds."""
         if not self.answer.done() or self.answer.exception() is not None:
@@ -48,18 +65,21 @@ class RemoteRefs:
         self._remote = remote
         self._lock = threading.Lock()
         self._entries: dict[tuple[str, str | None], _Entry] = {}  # the oldest first
+        self._places = Places(WAITING, _WAITING_EACH, "open questions to git servers")
 
-    def list(self, full_name: str, *, max_age: timedelta, other_ref: str | None = None) -> Listing:
+    def list(
+        self, full_name: str, person: Person, *, max_age: timedelta, other_ref: str | None = None
+    ) -> Listing:
         """Return the branches and tags of a repository, and one other ref (refs/pull/7/head) where it is named.
 
         An answer as old as `max_age` will do; those who ask at the same time share one question. Raises
-        RepositoryMissing or Unreachable.
+        RepositoryMissing or Unreachable, the latter at once where too many wait already, or `person` does.
         """
-        listing = self._answer(full_name, None, max_age)
+        listing = self._answer(full_name, None, person, max_age)
         if other_ref is None:
             return listing
         # Not kept together: there are as many other refs as somebody can name.
-        other = self._answer(full_name, other_ref, max_age)
+        other = self._answer(full_name, other_ref, person, max_age)
         return replace(
             listing,
             refs=ChainMap(other.refs, listing.refs),
@@ -67,23 +87,27 @@ class RemoteRefs:
             private=listing.private or other.private,
         )
 
-    def _answer(self, full_name: str, other_ref: str | None, max_age: timedelta) -> Listing:
+    def _answer(self, full_name: str, other_ref: str | None, person: Person, max_age: timedelta) -> Listing:
         key = (name_key(full_name), other_ref)
         with self._lock:
             entry = self._entries.get(key)
             mine = entry is None or not entry.is_fresh(max_age)
+            if entry is not None and not mine and entry.answer.done():
+                return entry.given()
+            try:
+                self._places.take(person)
+            except NoPlace as exc:
+                raise Unreachable(str(exc)) from None
             if entry is None or mine:
                 self._entries.pop(key, None)  # to stand behind all others
                 entry = self._entries[key] = _Entry(time.monotonic())
-        if mine:
-            self._ask(entry, full_name, other_ref)
         try:
-            answer = entry.answer.result(timeout=2 * TIME_LIMIT + 1)
-        except TimeoutError as exc:
-            raise Unreachable("GitHub did not answer in time") from exc
-        if isinstance(answer, Listing):
-            return answer
-        raise type(answer)(*answer.args)
+            if mine:
+                self._ask(entry, full_name, other_ref)
+            return entry.given()
+        finally:
+            with self._lock:
+                self._places.free(person)
 
     def _ask(self, entry: _Entry, full_name: str, other_ref: str | None) -> None:
         try:

@@ -144,7 +144,7 @@ class Resolver:
         self, full_name: str, revision: Revision, person: Person, rows: list[Recorded], max_age: timedelta
     ) -> Resolved:
         try:
-            listing = self._remote.list(full_name, max_age=max_age, other_ref=revision.pull_request)
+            listing = self._remote.list(full_name, person, max_age=max_age, other_ref=revision.pull_request)
         except RepositoryMissing as exc:
             raise unknown_repository(full_name, str(exc)) from None
         except Unreachable as exc:

@@ -173,7 +173,7 @@ class Streams:
     ) -> Viewer | None:
         """Return a viewer of a build's log, by default from its newest attempt on; None for an unknown build.
 
-        Raises TooManyStreams where there is no place for this person. The caller sees to it that `leave` is
+        Raises NoPlace where there is no place for this person. The caller sees to it that `leave` is
         called. `connection`, where there is one, may be sent to as soon as the viewer's first events are.
         """
         seen = self.look(build_id)

@@ -20,6 +20,7 @@ from repo2hub.git_repository import BareRepository
 from repo2hub.git_server import GitServer
 from tests.conftest import NOW, RECIPE
 from tests.web.records import Clock
+from tests.web.slow_git import SlowGit
 from webhook import ls_remote, remote_refs
 from webhook.ls_remote import Listing, LsRemote
 from webhook.person import OWNER, Person
@@ -244,6 +245,37 @@ def test_those_who_ask_at_once_share_one_question(
     assert len(_questions(github)) == 1
 
 
+def test_a_user_who_waits_for_many_answers_leaves_others_theirs(
+    database: Database, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_refs, "_WAITING_EACH", 2)
+    git = SlowGit(tmp_path)
+    remote = RemoteRefs(LsRemote("http://127.0.0.1:1", None, {"PATH": git.path}, clock))
+    resolver = Resolver(database, remote, RECIPE, clock)
+
+    def code(user: str, name: str) -> str:
+        with pytest.raises(Unresolved) as caught:
+            resolver.resolve(name, parse_ref("main"), Person(user, is_admin=False))
+        return caught.value.code
+
+    with ThreadPoolExecutor(3) as pool:
+        answers = [pool.submit(code, "eve", name) for name in ("org/a", "org/b")]
+        _wait_for(lambda: git.asked == 2)
+        assert code("eve", "org/c") == "github_unreachable"
+        answers.append(pool.submit(code, "bob", "org/c"))
+        _wait_for(lambda: git.asked == 3)
+        git.answer()
+        assert [answer.result() for answer in answers] == ["unknown_ref"] * 3
+    assert code("eve", "org/d") == "unknown_ref"
+
+
+def _wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def test_an_answer_is_kept_for_a_short_time_only(
     resolve: Resolve, remote_repository: BareRepository, github: GitServer
 ) -> None:
@@ -459,10 +491,7 @@ def test_a_github_that_does_not_answer_is_given_up_and_no_child_is_left(
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
         resolve = resolve_with(url=address)
         assert _code(resolve, "main") == "github_unreachable"
-        deadline = time.monotonic() + 10  # a killed process needs a moment to be gone
-        while _processes_with(address):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        _wait_for(lambda: not _processes_with(address))  # a killed process needs a moment to be gone
 
 
 def _processes_with(text: str) -> list[str]:
