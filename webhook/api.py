@@ -191,13 +191,13 @@ class Api:
             if ref is not None:
                 raise Problem(422, "bad_ref", "Give the repository that the ref is of.")
             return None, None
-        full_name = parse_repository(name, self.settings.github_url)
+        full_name, wanted = parse_repository(name, self.settings.github_url), parse_ref(ref or "HEAD")
         repository = repositories.find(session, repositories.GITHUB, full_name)
         if repository is None:
             return None
         if ref is None:
             return repository.id, None
-        for full_ref in parse_ref(ref).recorded_as(repository.default_branch):
+        for full_ref in wanted.recorded_as(repository.default_branch):
             if builds.newest_first(session, repository_id=repository.id, ref=full_ref, limit=1):
                 return repository.id, full_ref
         return None

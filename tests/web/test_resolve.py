@@ -11,10 +11,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from db import queue, refs, repositories
 from db.engine import Database
-from db.models import Repository
+from db.models import RefHead, Repository
 from db.status import Trigger
 from repo2hub.git_repository import BareRepository
 from repo2hub.git_server import GitServer
@@ -421,6 +422,26 @@ def test_what_only_the_token_sees_is_unknown_to_whoever_may_not_see_it(
         with pytest.raises(Unresolved) as caught:
             resolver.resolve("org/secret", parse_ref(ref), Person("eve", is_admin=False))
         assert caught.value.code == "unknown_repository"
+
+
+@pytest.mark.parametrize("is_told_by_deliveries", [True, False])
+def test_what_somebody_may_not_see_is_asked_for_and_nothing_written_down(
+    database: Database, clock: Clock, github: GitServer, *, is_told_by_deliveries: bool
+) -> None:
+    # A company's own server may show what is private to whoever is in its network.
+    github.create("org/secret", token=None if is_told_by_deliveries else "t0ken").commit({"s": "s"})
+    with database.write() as session:
+        repositories.record(
+            session, full_name="Org/Secret", private=True, webhook_active=is_told_by_deliveries, now=NOW
+        )
+    remote = RemoteRefs(LsRemote(github.url, "t0ken", os.environ, clock))
+    resolver = Resolver(database, remote, RECIPE, clock, users_differ=True)
+    with pytest.raises(Unresolved) as caught:
+        resolver.resolve("org/secret", parse_ref("main"), Person("eve", is_admin=False))
+    assert caught.value.code == "unknown_repository"
+    assert github.requests
+    with database.read() as session:
+        assert session.scalars(select(RefHead)).all() == []
 
 
 def test_the_token_is_for_github_alone(
