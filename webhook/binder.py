@@ -14,6 +14,7 @@ from flask import Blueprint, Response, request
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
+from werkzeug.routing import BaseConverter, PathConverter
 
 from db import builds, repositories
 from db.engine import Database
@@ -53,6 +54,14 @@ _RENAMED = ("main", "master")  # a default branch may have been renamed since th
 log = structlog.get_logger()
 
 
+class _Anything(BaseConverter):
+    """What `path` matches, and also line feeds and a slash at the beginning: they are refused as an event."""
+
+    regex = r"(?s:.+)"
+    part_isolating = False
+    weight = PathConverter.weight
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """One request, by somebody who may ask."""
@@ -81,8 +90,9 @@ class Binder:
     def blueprint(self) -> Blueprint:
         """Return the route, to be registered under the base path."""
         binder = Blueprint("binder", __name__)
+        binder.record(lambda state: state.app.url_map.converters.update(anything=_Anything))
         binder.add_url_rule(
-            "/build/<path:spec>", view_func=self.build, methods=_METHODS, provide_automatic_options=False
+            "/build/<anything:spec>", view_func=self.build, methods=_METHODS, provide_automatic_options=False
         )
         return binder
 

@@ -23,6 +23,7 @@ def test_another_web_site_cannot_start_a_build(
     for headers in (
         {"Sec-Fetch-Site": "cross-site"},
         {"Origin": "https://evil.example"},
+        {"Origin": "https://["},
         {"Host": "evil.example"},
     ):
         (event,) = ask("gh/org/repo/main", **headers).ended()
