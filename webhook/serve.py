@@ -37,6 +37,9 @@ READ_LIMIT = 30
 of 25 MiB, comes in time at 7 Mbit/s.
 """
 
+LINGER = 2
+"""Seconds that a client has to take leave after the last answer of its connection."""
+
 log = structlog.get_logger()
 
 
@@ -81,8 +84,11 @@ class _Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         """Serve one request of a connection, in a thread of its own, and say what becomes of the connection."""
         self._begun[conn] = time.monotonic()
         fate = super().handle(conn)
-        may_be_read = self._begun.pop(conn, None) is not None
-        return fate if may_be_read else False
+        if self._begun.pop(conn, None) is None:
+            fate = False
+        if fate is False:
+            take_leave(conn.sock)
+        return fate
 
     def notify(self) -> None:
         """Say that the worker lives, which gunicorn does each second, and end the reads that take too long.
@@ -151,3 +157,20 @@ def limit_sends(listeners: Iterable[Any], seconds: int) -> None:
     for listener in listeners:
         sock = getattr(listener, "sock", listener)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", seconds, 0))
+
+
+def take_leave(sock: socket.socket) -> None:
+    """End both directions of a connection, after the client has ended its own or LINGER is over.
+
+    Whoever closes while the client still sends takes its answer away (RFC 9112, 9.6). gunicorn waits too, but in
+    the one thread that accepts connections; after this it has nothing to wait for.
+    """
+    deadline = time.monotonic() + LINGER
+    with suppress(OSError):  # the client is gone, or did not go in time
+        sock.shutdown(socket.SHUT_WR)
+        while (left := deadline - time.monotonic()) > 0:
+            sock.settimeout(left)
+            if not sock.recv(2**16):
+                break
+    with suppress(OSError):
+        sock.shutdown(socket.SHUT_RD)

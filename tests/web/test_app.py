@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from tests.conftest import COMMIT, NOW
 from tests.web.slow_git import SlowGit
 from webhook.app import MAX_BODY, create_app
 from webhook.remote_refs import WAITING
-from webhook.serve import THREADS_BESIDE_STREAMS, limit_sends
+from webhook.serve import LINGER, THREADS_BESIDE_STREAMS, limit_sends
 from webhook.settings import WebSettings
 from webhook.signature import HEADER, NoSecret, sign
 
@@ -299,6 +300,15 @@ def test_a_request_that_does_not_come_to_its_end_does_not_hold_its_thread(
     with database.write() as session:
         queue.cancel(session, build.id, by=None, now=NOW)
     assert b"event: end" in b"".join(older.iter_content())  # whose request had ended
+
+
+def test_clients_that_do_not_take_leave_keep_nobody_waiting(server: Server) -> None:
+    address = "127.0.0.1", int(server.address.rpartition(":")[2])
+    with ExitStack() as stack:
+        for _ in range(int(2 * LIMIT / LINGER)):
+            client = stack.enter_context(socket.create_connection(address, timeout=LIMIT))
+            client.sendall(b"GET /versions HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert requests.get(f"{server.address}/health", timeout=LIMIT).ok
 
 
 def test_who_waits_for_github_keeps_no_delivery_waiting(server: Server, git: SlowGit) -> None:
