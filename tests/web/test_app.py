@@ -129,7 +129,8 @@ def test_a_request_that_is_too_large_is_refused(client: FlaskClient) -> None:
 
 
 def test_a_delivery_may_be_larger_than_a_request_to_the_api(client: FlaskClient) -> None:
-    response = client.post("/webhook/github", data=b"x" * (2 * MAX_BODY))
+    signed = {HEADER: sign(b"", b"another secret")}
+    response = client.post("/webhook/github", data=b"x" * (2 * MAX_BODY), headers=signed)
     assert response.status_code == 401  # it was read whole, and then not believed
 
 
