@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
 import structlog
 from flask import Blueprint, Response, jsonify, request
@@ -23,7 +24,7 @@ from webhook.metrics import Metrics
 from webhook.parameters import build_id as parse_id
 from webhook.parameters import number, unknown_build, wanted_build, with_query, word
 from webhook.person import may_change, may_see, may_see_build, sees
-from webhook.places import TooManyStreams
+from webhook.places import NoPlace
 from webhook.problem import Problem
 from webhook.resolve import BUILD_AGE, Resolved, Resolver
 from webhook.revision import parse_ref, parse_repository
@@ -36,6 +37,7 @@ _PAGE = 50  # chunks of a log in memory at a time
 
 log = structlog.get_logger()
 
+T = TypeVar("T")
 Answer = Response | tuple[Response, int] | tuple[Response, int, dict[str, str]]
 
 
@@ -131,7 +133,10 @@ class Api:
             self._existing(session, build)
             newest = logs.last_position(session, build_id).attempt
         wanted = newest if attempt is None else number(attempt, "attempt", 999_999_999)
-        return Response(self._text(build_id, wanted), content_type="text/plain; charset=utf-8")
+        free = self._seated(lambda: self.streams.take_place(self.guard.person()))
+        answer = Response(self._text(build_id, wanted), content_type="text/plain; charset=utf-8")
+        answer.call_on_close(free)
+        return answer
 
     def cancel(self, build: str) -> Answer:
         """Stop a build: at once while it is queued, else within its builder's next heartbeat."""
@@ -186,13 +191,13 @@ class Api:
             if ref is not None:
                 raise Problem(422, "bad_ref", "Give the repository that the ref is of.")
             return None, None
-        full_name = parse_repository(name, self.settings.github_url)
+        full_name, wanted = parse_repository(name, self.settings.github_url), parse_ref(ref or "HEAD")
         repository = repositories.find(session, repositories.GITHUB, full_name)
         if repository is None:
             return None
         if ref is None:
             return repository.id, None
-        for full_ref in parse_ref(ref).recorded_as(repository.default_branch):
+        for full_ref in wanted.recorded_as(repository.default_branch):
             if builds.newest_first(session, repository_id=repository.id, ref=full_ref, limit=1):
                 return repository.id, full_ref
         return None
@@ -227,14 +232,8 @@ class Api:
             after = None if given is None else logs.parse_position(given)
         except ValueError as exc:
             raise Problem(422, "bad_position", f"{str(exc).capitalize()}.") from exc
-        try:
-            viewer = self.streams.open(
-                build_id, after, self.guard.person(), connection=Connection.of(request.environ)
-            )
-        except TooManyStreams as exc:
-            self.metrics.viewer_refused()
-            message = f"{exc} Try again soon."
-            raise Problem(exc.status, "too_many_streams", message, {"Retry-After": "10"}) from None
+        person, connection = self.guard.person(), Connection.of(request.environ)
+        viewer = self._seated(lambda: self.streams.open(build_id, after, person, connection=connection))
         if viewer is None:
             raise unknown_build()
         answer = Response(viewer.events(), content_type="text/event-stream; charset=utf-8")
@@ -242,6 +241,15 @@ class Api:
         answer.call_on_close(viewer.leave)
         answer.headers["X-Accel-Buffering"] = "no"  # or nginx keeps the lines back
         return answer
+
+    def _seated(self, take: Callable[[], T]) -> T:
+        """Return what has taken a place. Raises Problem where there is none."""
+        try:
+            return take()
+        except NoPlace as exc:
+            self.metrics.viewer_refused()
+            message = f"{exc}. Try again soon."
+            raise Problem(exc.status, "too_many_streams", message, {"Retry-After": "10"}) from None
 
     def _text(self, build_id: int, attempt: int) -> Iterator[bytes]:
         after = Position(attempt, 0)

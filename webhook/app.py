@@ -24,6 +24,7 @@ from webhook.metrics import Metrics
 from webhook.pages import Pages
 from webhook.places import Places
 from webhook.ready import Ready
+from webhook.remote_refs import RemoteRefs
 from webhook.resolve import Resolver
 from webhook.settings import WebSettings
 from webhook.stream import PAUSE, Streams
@@ -68,7 +69,7 @@ def create_app(
     problem.register(app)
     roles.register(app, settings.role, base)
     describe = Describe(settings.base_url)
-    places = Places(settings.stream_places, settings.user_streams)
+    places = Places(settings.stream_places, settings.user_streams, "open logs")
     # Where nothing but streams is served there is nobody to wait for.
     pause = 0.0 if settings.role == "streams" else PAUSE
     streams = Streams(database, describe.build, clock, places, pause=pause)
@@ -113,7 +114,7 @@ def _api(
     clock: Callable[[], datetime],
 ) -> Api:
     token = settings.github_token.get_secret_value() if settings.github_token else None
-    remote = LsRemote(settings.github_url, token, environ, clock, settings.git_hosts)
+    remote = RemoteRefs(LsRemote(settings.github_url, token, environ, clock, settings.git_hosts))
     recipe = settings.recipe()
     users_differ = settings.auth == "jupyterhub" or settings.public_pages
     resolver = Resolver(database, remote, recipe, clock, users_differ=users_differ)

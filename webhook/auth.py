@@ -234,9 +234,16 @@ def _check_same_site(request: Request, public_host: str = "") -> None:
     origin = request.headers.get("Origin")
     fetch_site = request.headers.get("Sec-Fetch-Site", "same-origin")
     ours = [request.headers.get("Host", ""), public_host]
-    foreign = origin is not None and (urlsplit(origin).netloc or "null") not in ours
+    foreign = origin is not None and _site(origin) not in ours
     if foreign or fetch_site != "same-origin":
         raise Problem(403, "cross_site", "Another web site may not start or stop builds.")
+
+
+def _site(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc or "null"
+    except ValueError:
+        return "null"
 
 
 def _bracketed(address: str) -> str:

@@ -65,10 +65,11 @@ class Badges:
     def badge(self, spec: str) -> Response:
         """Answer the badge of `org/repo` or `org/repo/ref`; without a ref the default branch is meant."""
         found = self._find(spec)
-        if found is None or may_see(None, found):
-            return _answer(found.standing if found else Standing.NONE)
+        if found is not None and may_see(None, found):
+            return _answer(found.standing)
+        # Of what does not exist, too: a session that is over gets its cookie taken away.
         person = self._person(request)
-        if person is None or not may_see(person, found):
+        if found is None or person is None or not may_see(person, found):
             return _answer(Standing.NONE)
         return _answer(found.standing, _FOR_ONE)
 
@@ -119,9 +120,8 @@ def _answer(of: Standing, cache: str = _FOR_ALL) -> Response:
         ("Cache-Control", cache),
         # It is shown on other sites, which is what it is for.
         ("Cross-Origin-Resource-Policy", "cross-origin"),
+        ("Vary", "Authorization, Cookie"),
     ]
-    if cache is _FOR_ONE:
-        headers.append(("Vary", "Authorization, Cookie"))
     if request.if_none_match.contains(etag):
         return Response(status=304, headers=headers)
     return Response(svg, headers=headers, content_type="image/svg+xml; charset=utf-8")

@@ -14,6 +14,7 @@ from flask import Blueprint, Response, request
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
+from werkzeug.routing import BaseConverter, PathConverter
 
 from db import builds, repositories
 from db.engine import Database
@@ -39,7 +40,7 @@ from webhook.connection import Connection, ViewerGone
 from webhook.lookup import Hit, Lookup, Miss
 from webhook.metrics import Metrics
 from webhook.person import Person
-from webhook.places import TooManyStreams
+from webhook.places import NoPlace
 from webhook.problem import UNRESOLVED, Problem
 from webhook.resolve import BUILD_AGE, Resolved
 from webhook.revision import Unresolved
@@ -51,6 +52,14 @@ _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _RENAMED = ("main", "master")  # a default branch may have been renamed since the link was written
 
 log = structlog.get_logger()
+
+
+class _Anything(BaseConverter):
+    """What `path` matches, and also line feeds and a slash at the beginning: they are refused as an event."""
+
+    regex = r"(?s:.+)"
+    part_isolating = False
+    weight = PathConverter.weight
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +90,9 @@ class Binder:
     def blueprint(self) -> Blueprint:
         """Return the route, to be registered under the base path."""
         binder = Blueprint("binder", __name__)
+        binder.record(lambda state: state.app.url_map.converters.update(anything=_Anything))
         binder.add_url_rule(
-            "/build/<path:spec>", view_func=self.build, methods=_METHODS, provide_automatic_options=False
+            "/build/<anything:spec>", view_func=self.build, methods=_METHODS, provide_automatic_options=False
         )
         return binder
 
@@ -196,9 +206,9 @@ class Binder:
         """Yield a build's log from its start to its end, and how it ended."""
         try:
             viewer = self.streams.open(build_id, START, asked.person, asked.form, asked.connection)
-        except TooManyStreams as exc:
+        except NoPlace as exc:
             self.metrics.viewer_refused()
-            message = f"{exc} Ask again in a minute; build {build_id} goes on meanwhile."
+            message = f"{exc}. Ask again in a minute; build {build_id} goes on meanwhile."
             raise Problem(exc.status, "too_many_streams", message, {"Retry-After": "60"}) from None
         if viewer is None:
             raise Problem(410, "unknown_build", "The build is not on record any more. Ask again.")

@@ -51,11 +51,19 @@ def parse_spec(raw: str, *, git_hosts: Iterable[str], github_url: str) -> Spec:
     if provider == "git":
         address, _, ref = spec.partition("/")
         if unquote(address).rstrip(":").lower() in ("http", "https"):
-            host = urlsplit(unquote(spec)).hostname or "host"
-            message = f"Encode the slashes of the address: git/https%3A%2F%2F{host}%2Fpath/<ref>."
+            message = (
+                f"Encode the slashes of the address: git/https%3A%2F%2F{_host(unquote(spec))}%2Fpath/<ref>."
+            )
             raise Problem(400, "bad_repository", message)
         full_name = parse_address(unquote(address), git_hosts, github_url)
         return Spec(full_name, unquote(ref) or "HEAD")
     raise Problem(
         400, "unsupported_provider", f"This service knows no provider {provider[:40]!r}: use {SUPPORTED}."
     )
+
+
+def _host(address: str) -> str:
+    try:
+        return urlsplit(address).hostname or "host"
+    except ValueError:
+        return "host"

@@ -87,6 +87,10 @@ def parse(given: Mapping[str, str], github_url: str) -> Query:
         values["repository"] = parse_repository(values["repository"], github_url)
     if values["ref"] and not values["repository"]:
         raise Problem(422, "bad_ref", "Give the repository that the ref is of.")
+    if values["ref"]:
+        parse_ref(
+            values["ref"]
+        )  # now: what is refused later, or is not, tells whether there is the repository
     if values["status"]:
         word(values["status"], "status", Status)
     if values["trigger"]:

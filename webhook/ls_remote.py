@@ -1,23 +1,22 @@
-"""Asking GitHub (or another server) where a repository's refs stand: `git ls-remote`, with a time limit and a
-short cache.
+"""Asking GitHub (or another server) where a repository's refs stand: `git ls-remote`, with a time limit.
 
 git and not GitHub's REST API: it needs no token for public repositories, knows no hourly limit of 60 requests,
-and speaks to any server. The whole list is asked for, since git filters it on this side anyway; one answer then
-serves every ref of the repository, and all who ask at the same time.
+and speaks to any server. All branches and tags are asked for: one answer then serves every ref of the repository
+(`webhook/remote_refs.py`).
 """
 
+import io
 import os
 import re
 import signal
 import subprocess
 import tempfile
 import threading
-import time
+from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime
 from urllib.parse import urlsplit
 
 import structlog
@@ -26,15 +25,12 @@ from db import git_hosts
 from db.git_hosts import NotAllowed, with_suffix
 from db.git_said import has_moved, is_hidden
 from db.github import git_environment, is_at_github, repository_url, server_url
-from db.repositories import name_key
 
 TIME_LIMIT = 10.0
 """Seconds that one question may take."""
 
 _MAX_BYTES = 32 * 2**20  # about half a million refs
-_MAX_CACHED = 64  # repositories; each may be a list of many thousand refs
 _MAX_CHILDREN = 16
-_BACK_OFF = timedelta(seconds=5)  # how long a failure of the network is remembered
 
 log = structlog.get_logger()
 
@@ -58,25 +54,12 @@ class _Moved(Exception):
 class Listing:
     """A repository's refs and their commits, annotated tags followed to theirs."""
 
-    refs: Mapping[str, str]
+    refs: dict[str, str] | ChainMap[str, str]
     default_branch: str | None
     """The short name of the branch that HEAD stands for; None where it is detached or unborn."""
     asked_at: datetime
     private: bool = False
     """Whether only the token has shown it."""
-
-
-@dataclass(slots=True)
-class _Entry:
-    since: float
-    answer: Future[Listing] = field(default_factory=Future)
-
-    def is_fresh(self, max_age: timedelta) -> bool:
-        if not self.answer.done():
-            return True
-        age = time.monotonic() - self.since
-        failed = isinstance(self.answer.exception(), Unreachable)
-        return age <= (min(max_age, _BACK_OFF) if failed else max_age).total_seconds()
 
 
 class LsRemote:
@@ -98,46 +81,26 @@ class LsRemote:
         self._token = token
         self._environ = environ
         self._clock = clock
-        self._lock = threading.Lock()
-        self._entries: dict[tuple[str, str | None], _Entry] = {}
         self._children = threading.BoundedSemaphore(_MAX_CHILDREN)
+        self._reading = threading.Lock()
 
-    def list(self, full_name: str, *, max_age: timedelta, other_ref: str | None = None) -> Listing:
-        """Return the branches and tags of a repository, and one other ref (refs/pull/7/head) where it is named.
+    def ask(self, full_name: str, other_ref: str | None = None) -> Listing:
+        """Return the branches and tags of a repository, or only the other ref (refs/pull/7/head) that is named.
 
-        An answer as old as `max_age` will do; those who ask at the same time share one question. Raises
-        RepositoryMissing or Unreachable.
+        Raises RepositoryMissing or Unreachable.
         """
-        key = (name_key(full_name), other_ref)
-        with self._lock:
-            entry = self._entries.get(key)
-            mine = entry is None or not entry.is_fresh(max_age)
-            if entry is None or mine:
-                entry = self._entries[key] = _Entry(time.monotonic())
-                self._forget_oldest()
-        if mine:
-            self._ask(entry, full_name, other_ref)
-        try:
-            return entry.answer.result(timeout=2 * TIME_LIMIT + 1)
-        except TimeoutError as exc:
-            raise Unreachable("GitHub did not answer in time") from exc
-
-    def _forget_oldest(self) -> None:
-        for key in sorted(self._entries, key=lambda key: self._entries[key].since)[:-_MAX_CACHED]:
-            del self._entries[key]
-
-    def _ask(self, entry: _Entry, full_name: str, other_ref: str | None) -> None:
-        asked_at = self._clock()
-        try:
-            output, private = self._output(full_name, other_ref)
-            entry.answer.set_result(replace(parse(output, asked_at), private=private))
-        except BaseException as exc:  # whoever waits for the answer must get one
-            entry.answer.set_exception(exc)
-
-    def _output(self, full_name: str, other_ref: str | None) -> tuple[str, bool]:
-        """Return what git prints, and whether it took the token to see it."""
         if not self._children.acquire(timeout=TIME_LIMIT):
             raise Unreachable("too many questions to GitHub are open")
+        try:
+            asked_at = self._clock()
+            output, private = self._output(full_name, other_ref)
+            with self._reading:  # one after another: refs take three times the memory of the text
+                return replace(parse(output, asked_at), private=private)
+        finally:
+            self._children.release()
+
+    def _output(self, full_name: str, other_ref: str | None) -> tuple[bytes, bool]:
+        """Return what git prints, and whether it took the token to see it."""
         url = repository_url(self._github_url, full_name)
         try:
             try:
@@ -158,11 +121,9 @@ class LsRemote:
         except OSError as exc:
             log.error("ls_remote.no_git", error=str(exc))
             raise Unreachable("git cannot be run on this host; install it") from exc
-        finally:
-            self._children.release()
 
-    def _run(self, full_name: str, url: str, other_ref: str | None, token: str | None = None) -> str:
-        patterns = ["HEAD", "refs/heads/*", "refs/tags/*", *([other_ref] if other_ref else [])]
+    def _run(self, full_name: str, url: str, other_ref: str | None, token: str | None = None) -> bytes:
+        patterns = [other_ref] if other_ref else ["HEAD", "refs/heads/*", "refs/tags/*"]
         argv = ["git", "ls-remote", "--symref", "--", url, *patterns]
         environment = git_environment(
             server_url(self._github_url, full_name),
@@ -186,7 +147,7 @@ class LsRemote:
             errors.seek(0)
             complaint = errors.read(4096).decode("utf-8", "replace").strip()
         if child.returncode == 0 and len(output) <= _MAX_BYTES:
-            return output.decode("utf-8", "replace")
+            return output
         if has_moved(complaint):
             raise _Moved
         log.info(
@@ -241,13 +202,13 @@ def _kill(child: subprocess.Popen[bytes]) -> None:
         os.killpg(child.pid, signal.SIGKILL)
 
 
-def parse(output: str, asked_at: datetime) -> Listing:
+def parse(output: bytes, asked_at: datetime) -> Listing:
     """Read what `git ls-remote --symref` prints; a line that is none of its own is left out."""
     refs: dict[str, str] = {}
     peeled: dict[str, str] = {}
     default_branch = None
-    for line in output.split("\n"):
-        value, tab, name = line.partition("\t")
+    for line in io.BytesIO(output):
+        value, tab, name = line.removesuffix(b"\n").decode("utf-8", "replace").partition("\t")
         if tab and value.startswith("ref: refs/heads/") and name == "HEAD":
             default_branch = value.removeprefix("ref: refs/heads/")
         elif tab and re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", value):

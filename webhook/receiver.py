@@ -5,13 +5,16 @@ replaces: that one knows only SHA-1 and one secret, authenticates nothing where 
 form deliveries over an empty body, runs a redelivery twice, and answers hostile input with 500.
 
 GitHub waits 10 seconds for the answer and does not deliver again by itself, so nothing here asks anybody but
-the database. Of a delivery whose signature does not hold, nothing is parsed, logged or recorded.
+the database. Of a delivery whose signature does not hold, nothing is parsed, logged or recorded, and without one
+the body is not even read.
 """
 
 import json
 import re
+import threading
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -36,6 +39,10 @@ from webhook.settings import WebSettings
 ENDPOINT = "/webhook/github"
 MAX_BODY = 25 * 1024 * 1024
 """Bytes; GitHub sends nothing larger."""
+LARGE = 2**20
+"""Bytes above which a delivery is a large one, as few are."""
+LARGE_AT_ONCE = 8
+"""How many of these are held at once: each takes up to 50 MB, also where its signature turns out to be made up."""
 
 _ATTEMPTS = 3
 _EVENT = re.compile(r"[a-z0-9_]{1,64}")
@@ -77,6 +84,7 @@ class Receiver(Webhook):  # type: ignore[misc]  # the package has no types
         self._counted = counted
         self._keys = signature.keys(secret.get_secret_value() for secret in settings.webhook_secrets)
         self._transactions = GroupCommit(database)
+        self._large = threading.BoundedSemaphore(LARGE_AT_ONCE)
         self._hooks: dict[str, list[Handler]] = defaultdict(list)
         super().__init__()  # without a secret: the package would check it its own way
 
@@ -106,10 +114,7 @@ class Receiver(Webhook):  # type: ignore[misc]  # the package has no types
         return jsonify(_answer(effect)), 202 if effect.is_queued else 200
 
     def _read(self) -> Delivery:
-        body = _body()
-        if not signature.is_signed(body, request.headers.get(signature.HEADER), self._keys):
-            raise Refused(401, "bad_signature", f"{signature.HEADER} is missing or signs something else.")
-        payload = _decode(body)
+        payload = self._payload()
         event = _header("X-GitHub-Event", _EVENT)
         guid = _header("X-GitHub-Delivery", _GUID)
         try:
@@ -117,6 +122,34 @@ class Receiver(Webhook):  # type: ignore[misc]  # the package has no types
         except MalformedPayload as exc:
             raise Refused(400, "malformed_payload", f"{exc}.") from exc
         return Delivery(guid, event, action_of(payload), happening)
+
+    def _payload(self) -> dict[str, Any]:
+        """Return what was sent and signed. Raises Refused."""
+        given = request.headers.get(signature.HEADER)
+        refused = Refused(401, "bad_signature", f"{signature.HEADER} is missing or signs something else.")
+        if not signature.is_signature(given):
+            raise refused
+        with self._room():
+            body = _body()
+            if not signature.is_signed(body, given, self._keys):
+                raise refused
+            return _decode(body)
+
+    @contextmanager
+    def _room(self) -> Iterator[None]:
+        """Hold one of the places for a large delivery, if this may be one. Raises Refused where all are taken."""
+        length = request.content_length
+        if length is not None and length <= LARGE:
+            yield
+            return
+        if not self._large.acquire(blocking=False):
+            raise Refused(
+                503, "too_many_large", "Too many large deliveries come at once. Deliver it again later."
+            )
+        try:
+            yield
+        finally:
+            self._large.release()
 
     def _record(self, delivery: Delivery) -> Effect:
         """Write the delivery and its effects, all or nothing, and try again where the database asks for it.
@@ -192,10 +225,12 @@ def _body() -> bytes:
         raise Refused(400, "incomplete", "The body did not arrive whole.") from exc
     if body is None or len(body) > MAX_BODY:
         raise Refused(413, "too_large", "A delivery has at most 25 MiB.")
+    if len(body) < (request.content_length or 0):  # gunicorn says nothing of it
+        raise Refused(400, "incomplete", "The body did not arrive whole.")
     return body
 
 
-def _decode(body: bytes) -> object:
+def _decode(body: bytes) -> dict[str, Any]:
     match request.mimetype:
         case "application/json":
             text: str | bytes = body

@@ -14,11 +14,12 @@ from db import builds, lookup, refs, repositories
 from db.engine import Database
 from db.lookup import Recorded
 from db.models import Repository
-from webhook.ls_remote import Listing, LsRemote, RepositoryMissing, Unreachable
+from webhook.ls_remote import Listing, RepositoryMissing, Unreachable
 from webhook.person import Person, may_see, may_see_private
+from webhook.remote_refs import KEPT_FOR, RemoteRefs
 from webhook.revision import Revision, Unresolved, only, unknown_repository
 
-LOOKUP_AGE = timedelta(seconds=30)
+LOOKUP_AGE = KEPT_FOR
 """How old GitHub's answer may be for a lookup."""
 BUILD_AGE = timedelta(seconds=3)
 """And for a build: who just pushed and asks for it means that commit."""
@@ -71,7 +72,7 @@ class Resolver:
     def __init__(
         self,
         database: Database,
-        remote: LsRemote,
+        remote: RemoteRefs,
         recipe: str,
         clock: Callable[[], datetime],
         *,
@@ -118,10 +119,8 @@ class Resolver:
         asked already.
         """
         rows = self.recorded(full_name, revision) if rows is None else rows
-        sees = self.sees(person, rows)
-        if sees is False:
-            raise unknown_repository(full_name)
-        if sees is None:
+        if not self.sees(person, rows):
+            # Also where it is sure that they may not: an unknown one is asked for, too, and may have to wait.
             return self._ask(full_name, revision, person, rows, max_age)
         if revision.commit is not None and not self._may_have_become_private(rows):
             return Resolved(revision.commit, "")
@@ -143,7 +142,7 @@ class Resolver:
         self, full_name: str, revision: Revision, person: Person, rows: list[Recorded], max_age: timedelta
     ) -> Resolved:
         try:
-            listing = self._remote.list(full_name, max_age=max_age, other_ref=revision.pull_request)
+            listing = self._remote.list(full_name, person, max_age=max_age, other_ref=revision.pull_request)
         except RepositoryMissing as exc:
             raise unknown_repository(full_name, str(exc)) from None
         except Unreachable as exc:
@@ -152,8 +151,10 @@ class Resolver:
             # What is not for everybody cannot be told from the rest without GitHub.
             return _older(revision, rows if person.is_admin or self.sees(person, rows) else [], exc)
         private = _learnt(rows, listing)
-        self._record(full_name, revision, rows, listing, private)
-        if private and not may_see_private(person, full_name):
+        is_hidden = private is not False and not may_see_private(person, full_name)
+        if not is_hidden or _is_news(rows, private):
+            self._record(full_name, revision, rows, listing, private)
+        if is_hidden:
             raise unknown_repository(full_name)
         found = Resolved(revision.commit, "") if revision.commit is not None else find(revision, listing)
         return replace(found, private=private)
@@ -171,8 +172,7 @@ class Resolver:
         wanted = revision.refs or ((f"refs/heads/{branch}",) if branch and revision.commit is None else ())
         known = {row.ref for row in rows}
         learnt = [ref for ref in wanted if ref in listing.refs or ref in known]
-        is_told = private is not None and (private, True) != _privacy(rows)
-        if not rows or not (learnt or is_told):
+        if not rows or not (learnt or _is_news(rows, private)):
             return
         with self._database.write() as session:
             repository = repositories.find(session, repositories.provider_of(full_name), full_name)
@@ -187,8 +187,9 @@ class Resolver:
                 refs.record_ls_remote(session, repository, ref=ref, commit=commit, now=listing.asked_at)
 
 
-def _privacy(rows: Sequence[Recorded]) -> tuple[bool, bool] | None:
-    return (rows[0].private, rows[0].private_known) if rows else None
+def _is_news(rows: Sequence[Recorded], private: bool | None) -> bool:
+    recorded = (rows[0].private, rows[0].private_known) if rows else None
+    return private is not None and (private, True) != recorded
 
 
 def _learnt(rows: Sequence[Recorded], listing: Listing) -> bool | None:

@@ -15,7 +15,7 @@ from webhook.binder_events import CONTENT_TYPE, failed
 from webhook.problem import Problem
 from webhook.settings import Role
 
-_STREAMS = re.compile(r"/build/.+|/api/v1/builds/[0-9]+/log")
+_STREAMS = re.compile(r"/build/(?s:.+)|/api/v1/builds/[0-9]+/log")
 _BOTH = frozenset({"/health", "/versions", "/metrics", "/api/repoproviders"})
 _HERE = {"webhook": "everything but logs that are followed", "streams": "logs that are followed, alone"}
 _OTHER = {"webhook": "streams", "streams": "webhook"}

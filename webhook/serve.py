@@ -8,7 +8,9 @@ import logging
 import os
 import socket
 import struct
+import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -29,6 +31,14 @@ GRACE = 15
 
 SEND_LIMIT = 60
 """Seconds that a client may leave an answer unread; then its connection, and with it the thread, is given up."""
+
+READ_LIMIT = 30
+"""Seconds after which no more of a request is waited for. GitHub itself gives a delivery up after 10; the largest,
+of 25 MiB, comes in time at 7 Mbit/s.
+"""
+
+LINGER = 2
+"""Seconds that a client has to take leave after the last answer of its connection."""
 
 log = structlog.get_logger()
 
@@ -55,6 +65,11 @@ def run(settings: WebSettings) -> None:
 
 
 class _Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._begun: dict[Any, float] = {}
+        """When a thread took up a connection, of those that may still be read."""
+
     def init_process(self) -> None:
         limit_sends(self.sockets, SEND_LIMIT)
         super().init_process()
@@ -64,6 +79,29 @@ class _Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         streams: Streams = self.wsgi.extensions[STREAMS]
         streams.close()
         super().handle_exit(sig, frame)
+
+    def handle(self, conn: Any) -> Any:
+        """Serve one request of a connection, in a thread of its own, and say what becomes of the connection."""
+        self._begun[conn] = time.monotonic()
+        fate = super().handle(conn)
+        if self._begun.pop(conn, None) is None:
+            fate = False
+        if fate is False:
+            take_leave(conn.sock)
+        return fate
+
+    def notify(self) -> None:
+        """Say that the worker lives, which gunicorn does each second, and end the reads that take too long.
+
+        Answers, and so streams, go on: the connection is ended for reading alone, and closed once they are sent.
+        """
+        super().notify()
+        earliest = time.monotonic() - READ_LIMIT
+        # A copy is made in one step, whatever the other threads do.
+        for conn, begun in self._begun.copy().items():
+            if begun < earliest and self._begun.pop(conn, None) is not None:
+                with suppress(OSError):  # the client has gone already
+                    conn.sock.shutdown(socket.SHUT_RD)
 
 
 class _Logger(Logger):  # type: ignore[misc]
@@ -119,3 +157,20 @@ def limit_sends(listeners: Iterable[Any], seconds: int) -> None:
     for listener in listeners:
         sock = getattr(listener, "sock", listener)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", seconds, 0))
+
+
+def take_leave(sock: socket.socket) -> None:
+    """End both directions of a connection, after the client has ended its own or LINGER is over.
+
+    Whoever closes while the client still sends takes its answer away (RFC 9112, 9.6). gunicorn waits too, but in
+    the one thread that accepts connections; after this it has nothing to wait for.
+    """
+    deadline = time.monotonic() + LINGER
+    with suppress(OSError):  # the client is gone, or did not go in time
+        sock.shutdown(socket.SHUT_WR)
+        while (left := deadline - time.monotonic()) > 0:
+            sock.settimeout(left)
+            if not sock.recv(2**16):
+                break
+    with suppress(OSError):
+        sock.shutdown(socket.SHUT_RD)

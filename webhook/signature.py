@@ -6,6 +6,7 @@ change it at GitHub, then remove the old one.
 """
 
 import hmac
+import re
 from collections.abc import Iterable, Sequence
 
 from db.settings import SettingsError
@@ -31,6 +32,11 @@ def keys(secrets: Iterable[str]) -> tuple[bytes, ...]:
 def sign(body: bytes, key: bytes) -> str:
     """Return the value of the signature's header, as GitHub sends it."""
     return "sha256=" + hmac.digest(key, body, "sha256").hex()
+
+
+def is_signature(header: str | None) -> bool:
+    """Tell whether `header` may sign anything at all: of what it does not, the body need not be read."""
+    return header is not None and re.fullmatch(r"sha256=[0-9a-f]{64}", header) is not None
 
 
 def is_signed(body: bytes, header: str | None, keys: Sequence[bytes]) -> bool:

@@ -150,7 +150,7 @@ class Streams:
         self.keep_alive = keep_alive
         self.closing = threading.Event()
         self._lock = threading.Lock()
-        self._open: dict[Viewer, Person] = {}
+        self._open: dict[object, Person] = {}  # by viewer, or by what stands for one who reads a log as text
         self._tailers: dict[int, _Tailer] = {}
 
     @property
@@ -173,7 +173,7 @@ class Streams:
     ) -> Viewer | None:
         """Return a viewer of a build's log, by default from its newest attempt on; None for an unknown build.
 
-        Raises TooManyStreams where there is no place for this person. The caller sees to it that `leave` is
+        Raises NoPlace where there is no place for this person. The caller sees to it that `leave` is
         called. `connection`, where there is one, may be sent to as soon as the viewer's first events are.
         """
         seen = self.look(build_id)
@@ -197,6 +197,23 @@ class Streams:
             self._open[viewer] = person
         return viewer
 
+    def take_place(self, person: Person) -> Callable[[], None]:
+        """Take the place of a viewer for who reads a log as text, and return what gives it back.
+
+        Raises NoPlace where there is none for this person.
+        """
+        reader = object()
+        with self._lock:
+            self._places.take(person)
+            self._open[reader] = person
+        return lambda: self._free(reader)
+
+    def _free(self, viewer: object) -> None:
+        with self._lock:
+            person = self._open.pop(viewer, None)
+            if person is not None:
+                self._places.free(person)
+
     def _seat(self, viewer: Viewer, build_id: int, seen: Snapshot) -> None:
         """Tell a viewer all at once where the build has ended, else let it hear of what comes."""
         if seen.final:
@@ -215,10 +232,8 @@ class Streams:
         self.closing.set()
 
     def _forget(self, build_id: int, viewer: Viewer) -> None:
+        self._free(viewer)
         with self._lock:
-            person = self._open.pop(viewer, None)
-            if person is not None:
-                self._places.free(person)
             tailer = self._tailers.get(build_id)
             if tailer is not None and viewer in tailer.viewers:
                 tailer.viewers.remove(viewer)

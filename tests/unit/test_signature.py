@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from db.settings import SettingsError
-from webhook.signature import is_signed, keys, sign
+from webhook.signature import is_signature, is_signed, keys, sign
 
 # GitHub's page "Validating webhook deliveries", section "Testing the webhook payload validation".
 SECRET = "It's a Secret to Everybody"
@@ -14,6 +14,7 @@ HEADER = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e1
 
 
 def test_githubs_own_example_is_accepted() -> None:
+    assert is_signature(HEADER)
     assert is_signed(BODY, HEADER, keys([SECRET]))
     assert sign(BODY, SECRET.encode()) == HEADER
 

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,15 +25,19 @@ from db.images import REPO2DOCKER_VERSION
 from db.models import Build
 from db.status import Trigger
 from tests.conftest import COMMIT, NOW
+from tests.web.slow_git import SlowGit
 from webhook.app import MAX_BODY, create_app
-from webhook.serve import limit_sends
+from webhook.remote_refs import WAITING
+from webhook.serve import LINGER, THREADS_BESIDE_STREAMS, limit_sends
 from webhook.settings import WebSettings
-from webhook.signature import NoSecret
+from webhook.signature import HEADER, NoSecret, sign
 
 pytestmark = pytest.mark.slow
 
 LIMIT = 30.0
 """Seconds after which a test gives up waiting."""
+STREAMS = 3
+"""How many logs may be followed at once."""
 
 
 @pytest.fixture
@@ -123,7 +129,8 @@ def test_a_request_that_is_too_large_is_refused(client: FlaskClient) -> None:
 
 
 def test_a_delivery_may_be_larger_than_a_request_to_the_api(client: FlaskClient) -> None:
-    response = client.post("/webhook/github", data=b"x" * (2 * MAX_BODY))
+    signed = {HEADER: sign(b"", b"another secret")}
+    response = client.post("/webhook/github", data=b"x" * (2 * MAX_BODY), headers=signed)
     assert response.status_code == 401  # it was read whole, and then not believed
 
 
@@ -145,10 +152,11 @@ def test_without_a_webhook_secret_it_does_not_start(settings: WebSettings, datab
 # The server
 
 PROGRAM = """
-from webhook.serve import run
-from webhook.serve import limit_sends
+from webhook import ls_remote, serve
 from webhook.settings import WebSettings
-run(WebSettings.load())
+serve.READ_LIMIT = 1
+ls_remote.TIME_LIMIT = 60
+serve.run(WebSettings.load())
 print("the caller goes on")
 """
 
@@ -174,16 +182,25 @@ class Server:
 
 
 @pytest.fixture
-def server(settings: WebSettings, database_url: str, tmp_path: Path) -> Iterator[Server]:
+def git(tmp_path: Path) -> SlowGit:
+    """What the server runs as git."""
+    folder = tmp_path / "git"
+    folder.mkdir()
+    return SlowGit(folder)
+
+
+@pytest.fixture
+def server(settings: WebSettings, database_url: str, tmp_path: Path, git: SlowGit) -> Iterator[Server]:
     """A real server in a process of its own; afterwards it must have ended well on SIGTERM."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     variables = {
+        "PATH": git.path,
         "REPO2HUB_DATABASE_URL": database_url,
         "REPO2HUB_DATA_DIR": str(tmp_path),
         "REPO2HUB_WEBHOOK_SECRETS": "secret",
         "REPO2HUB_PORT": str(port),
-        "REPO2HUB_MAX_STREAMS": "3",
+        "REPO2HUB_MAX_STREAMS": str(STREAMS),
     }
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM],
@@ -261,17 +278,75 @@ def test_a_client_that_reads_nothing_does_not_hold_its_thread() -> None:
                     accepted.sendall(bytes(2**20))
 
 
+@pytest.mark.parametrize(
+    "begun",
+    [
+        "GET /health HTTP/1.1\r\nHost: ",
+        f"POST /webhook/github HTTP/1.1\r\nHost: x\r\nX-Hub-Signature-256: sha256={'0' * 64}\r\n"
+        "Content-Length: 9999\r\n\r\n",
+    ],
+)
+def test_a_request_that_does_not_come_to_its_end_does_not_hold_its_thread(
+    server: Server, database: Database, begun: str
+) -> None:
+    build = _build(database)
+    log = f"{server.address}/api/v1/builds/{build.id}/log"
+    older = requests.get(log, headers={"Accept": "text/event-stream"}, stream=True, timeout=LIMIT)
+    with socket.create_connection(("127.0.0.1", int(server.address.rpartition(":")[2]))) as client:
+        client.sendall(begun.encode())
+        with pytest.raises(OSError):  # it was closed
+            for _ in range(600):
+                client.sendall(b"x")
+                time.sleep(LIMIT / 600)
+    with database.write() as session:
+        queue.cancel(session, build.id, by=None, now=NOW)
+    assert b"event: end" in b"".join(older.iter_content())  # whose request had ended
+
+
+def test_clients_that_do_not_take_leave_keep_nobody_waiting(server: Server) -> None:
+    address = "127.0.0.1", int(server.address.rpartition(":")[2])
+    with ExitStack() as stack:
+        for _ in range(int(2 * LIMIT / LINGER)):
+            client = stack.enter_context(socket.create_connection(address, timeout=LIMIT))
+            client.sendall(b"GET /versions HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert requests.get(f"{server.address}/health", timeout=LIMIT).ok
+
+
+def test_who_waits_for_github_keeps_no_delivery_waiting(server: Server, git: SlowGit) -> None:
+    threads = STREAMS + THREADS_BESIDE_STREAMS
+
+    def look_up(number: int) -> requests.Response:
+        return requests.get(f"{server.address}/api/v1/images/gh/org/r{number}/main", timeout=2 * LIMIT)
+
+    with ThreadPoolExecutor(threads) as pool:
+        lookups = [pool.submit(look_up, number) for number in range(threads)]
+        try:
+            refused = [
+                next(answered).result() for answered in [as_completed(lookups, LIMIT)] for _ in range(3)
+            ]
+            body = b'{"zen": "", "hook_id": 1, "hook": {"events": ["push"]}}'
+            headers = {"X-GitHub-Event": "ping", "X-GitHub-Delivery": "0" * 36, HEADER: sign(body, b"secret")}
+            headers["Content-Type"] = "application/json"
+            url = f"{server.address}/webhook/github"
+            assert requests.post(url, body, headers=headers, timeout=LIMIT).json() == {"outcome": "pong"}
+        finally:
+            git.answer()
+        answers = [lookup.result() for lookup in lookups]
+    assert all(answer.status_code == 503 and answer.headers["Retry-After"] for answer in refused)
+    assert sum(answer.status_code == 404 for answer in answers) == WAITING
+
+
 def test_full_streams_keep_nobody_else_waiting_and_end_with_the_server(
     server: Server, database: Database
 ) -> None:
     address = server.address
     log = f"{address}/api/v1/builds/{_build(database).id}/log"
     events = {"Accept": "text/event-stream"}
-    open_streams = [requests.get(log, headers=events, stream=True, timeout=LIMIT) for _ in range(3)]
-    assert [stream.status_code for stream in open_streams] == [200, 200, 200]
+    open_streams = [requests.get(log, headers=events, stream=True, timeout=LIMIT) for _ in range(STREAMS)]
+    assert [stream.status_code for stream in open_streams] == [200] * STREAMS
     refused = requests.get(log, headers=events, timeout=LIMIT)
     assert refused.status_code == 503 and refused.headers["Retry-After"]
-    assert requests.get(f"{address}/health", timeout=5).json()["checks"][1]["open"] == 3
+    assert requests.get(f"{address}/health", timeout=5).json()["checks"][1]["open"] == STREAMS
     server.process.send_signal(signal.SIGTERM)
     for stream in open_streams:  # each ends whole, and is not cut off
         assert b"event: end" not in b"".join(stream.iter_content())

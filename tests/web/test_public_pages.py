@@ -1,18 +1,25 @@
 """Pages that are open to the public: what is private is nowhere on them, and they change nothing."""
 
+import re
+from collections.abc import Callable
+
 import pytest
 from flask.testing import FlaskClient
 from pydantic import SecretStr
+from werkzeug.test import TestResponse
 
 from db import queue, repositories
 from db.engine import Database
 from db.models import Repository
 from db.queue import Lease, Result
 from db.status import Status, Trigger
+from repo2hub.git_server import GitServer
 from tests.conftest import COMMIT, NOW
 from tests.web.records import Records
+from tests.web.test_hub import StandIn
 from tests.web.test_pages import HTML, SAME_SITE, rows
 from webhook.app import create_app
+from webhook.login import HELD
 from webhook.settings import WebSettings
 
 
@@ -46,6 +53,40 @@ def private(database: Database, settings: WebSettings) -> int:
         return asked.build.id
 
 
+HUB = {
+    "JUPYTERHUB_API_TOKEN": "the-token-of-the-service",
+    "JUPYTERHUB_API_URL": "http://127.0.0.1:1/hub/api",
+    "JUPYTERHUB_CLIENT_ID": "service-binder",
+    "JUPYTERHUB_SERVICE_NAME": "binder",
+    "JUPYTERHUB_SERVICE_PREFIX": "/services/binder/",
+}
+"""Nobody logs in, so the hub is not asked."""
+
+
+@pytest.fixture(params=["token", "jupyterhub"])
+def ask_public(
+    request: pytest.FixtureRequest,
+    settings: WebSettings,
+    database: Database,
+    github: GitServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[..., TestResponse]:
+    """Ask a service that has a token of GitHub's and whose pages are public, without saying who it is."""
+    for name, value in HUB.items():
+        monkeypatch.setenv(name, value)
+    base = HUB["JUPYTERHUB_SERVICE_PREFIX"]
+    changes = {
+        "auth": request.param,
+        "api_tokens": (SecretStr("a-token-of-the-service"),),
+        "public_pages": True,
+        "base_url": base,
+        "github_url": github.url,
+        "github_token": SecretStr("t0ken"),
+    }
+    client = create_app(settings.model_copy(update=changes), database).test_client()
+    return lambda path, **more: client.get(f"{base.rstrip('/')}{path}", **more)
+
+
 @pytest.fixture
 def see_public(settings: WebSettings, database: Database) -> FlaskClient:
     """A client of a service whose pages are public, which has not said who it is."""
@@ -70,6 +111,66 @@ def test_what_is_private_is_nowhere_on_public_pages(
     unknown = see_public.get("/gh/org/nothing", headers=HTML)
     assert hidden.status_code == unknown.status_code == 404
     assert hidden.text == unknown.text.replace("org/nothing", "org/secret")
+
+
+PATHS = [
+    "/gh/org/{}",
+    "/?repository=org/{}",
+    "/?repository=org/{}&ref=main",
+    "/?repository=org/{}&ref=a..b",
+    "/?repository=org/{}&ref=-x",
+    "/?q={}",
+    "/v2/gh/org/{}/main",
+    "/api/v1/builds?repository=org/{}",
+    "/api/v1/builds?repository=org/{}&ref=main",
+    "/api/v1/builds?repository=org/{}&ref=a..b",
+    "/api/v1/images/gh/org/{}/main",
+    "/api/v1/images/gh/org/{}/HEAD",
+    "/api/v1/images/gh/org/{}/" + COMMIT,
+    "/api/v1/images/gh/org/{}/" + COMMIT[:9],
+    "/api/v1/images/gh/org/{}/pull/7/head",
+    "/badge/gh/org/{}.svg",
+    "/badge/gh/org/{}/main.svg",
+    "/badge/gh/org/{}/" + COMMIT + ".svg",
+]
+
+
+@pytest.mark.parametrize("is_away", [False, True])
+def test_a_private_repository_is_answered_as_an_unknown_one(
+    ask_public: Callable[..., TestResponse], private: int, github: GitServer, *, is_away: bool
+) -> None:
+    github.create("org/secret", token="t0ken").commit({"a": "a"})
+    if is_away:
+        github.stop()
+    for path in PATHS:
+        headers = {} if path.startswith("/api/") else HTML
+        secret, absent = (ask_public(path.format(name), headers=headers) for name in ("secret", "absent"))
+        assert _told(secret, "secret") == _told(absent, "absent"), path
+
+
+def _told(answer: TestResponse, name: str) -> tuple[int, list[tuple[str, str]], str]:
+    headers = sorted((header, value.replace(name, "*")) for header, value in answer.headers)
+    text = re.sub('data-now="[^"]+"', "", answer.text)
+    return answer.status_code, headers, text.replace(name, "*")
+
+
+def test_a_session_that_is_over_learns_nothing_from_a_badge(
+    settings: WebSettings, database: Database, private: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = StandIn({})
+    for name, value in (HUB | {"JUPYTERHUB_API_URL": hub.start()}).items():
+        monkeypatch.setenv(name, value)
+    base = HUB["JUPYTERHUB_SERVICE_PREFIX"]
+    app = create_app(settings.model_copy(update={"auth": "jupyterhub", "base_url": base}), database)
+    cookies = []
+    for name in ("secret", "absent"):
+        client = app.test_client()
+        with client.session_transaction(base_url=f"http://localhost{base}") as session:
+            session[HELD] = "a token that was revoked"
+        answer = client.get(f"{base}badge/gh/org/{name}.svg")
+        cookies.append(answer.headers.getlist("Set-Cookie"))
+    hub.stop()
+    assert cookies[0] == cookies[1] != []
 
 
 def test_the_public_has_no_buttons_and_no_overview(see_public: FlaskClient, records: Records) -> None:

@@ -1,6 +1,7 @@
 """The endpoint: who is believed, what is refused, and that a delivery is handled once or not at all."""
 
 import json
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from io import BytesIO
@@ -17,6 +18,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 from structlog.testing import capture_logs
+from werkzeug.test import TestResponse
 
 from db import repositories
 from db.columns import Base
@@ -28,10 +30,13 @@ from tests.web.conftest import OLD_SECRET, Deliver
 from tests.web.deliveries import MAIN, TWO, push
 from webhook.effects import Effect
 from webhook.payload import Push
-from webhook.receiver import ENDPOINT, MAX_BODY, Receiver, register
+from webhook.receiver import ENDPOINT, LARGE, LARGE_AT_ONCE, MAX_BODY, Receiver, register
 from webhook.settings import WebSettings
-from webhook.signature import sign
+from webhook.signature import HEADER, sign
 
+LIMIT = 20.0
+SIGNATURE = "sha256=" + "0" * 64
+"""What could be one."""
 NESTED = b'{"a":' * 100_000 + b"1" + b"}" * 100_000
 
 
@@ -149,15 +154,71 @@ def test_a_charset_in_the_content_type_is_no_other_type(deliver: Deliver) -> Non
     assert deliver.raw(body, content_type="application/json; charset=utf-8").status_code == 202
 
 
+class Unread:
+    """A body that nobody may read."""
+
+    def read(self, _size: int = -1) -> bytes:
+        raise AssertionError("it was read")
+
+
+class Pending:
+    """A body that is waited for, and then does not come."""
+
+    def __init__(self, begun: threading.Semaphore, over: threading.Event) -> None:
+        self._begun, self._over = begun, over
+
+    def read(self, _size: int = -1) -> bytes:
+        self._begun.release()
+        self._over.wait(LIMIT)
+        return b""
+
+
+def _send(deliver: Deliver, body: object, length: int, header: str = SIGNATURE) -> TestResponse:
+    """Send a body in gunicorn's way, whose streams end by themselves, be it too early."""
+    told = {"CONTENT_LENGTH": str(length), "wsgi.input": body, "wsgi.input_terminated": True}
+    return deliver.client.post(ENDPOINT, headers={HEADER: header}, environ_overrides=told)
+
+
+@pytest.mark.parametrize("header", ["", "sha256=", "sha1=" + "0" * 40, "sha256=" + "x" * 64])
+def test_without_a_signature_the_body_is_not_read(deliver: Deliver, header: str) -> None:
+    assert _send(deliver, Unread(), MAX_BODY, header).status_code == 401
+
+
+def test_large_deliveries_are_held_a_few_at_once(deliver: Deliver) -> None:
+    begun, over = threading.Semaphore(0), threading.Event()
+    with ThreadPoolExecutor(LARGE_AT_ONCE) as pool:
+        bodies = [Pending(begun, over) for _ in range(LARGE_AT_ONCE)]
+        held = [pool.submit(_send, deliver, body, LARGE + 1) for body in bodies]
+        try:
+            assert all(begun.acquire(timeout=LIMIT) for _ in held)
+            refused = _send(deliver, Unread(), LARGE + 1)
+            assert deliver("push", push()).status_code == 202
+        finally:
+            over.set()
+    assert {one.result().status_code for one in held} == {400}
+    assert refused.status_code == 503
+    assert refused.json is not None and refused.json["error"]["code"] == "too_many_large"
+    large = push(commits=[{"message": "x" * LARGE}], after="4" * 40)
+    assert deliver("push", large).status_code == 202
+
+
+def test_a_body_that_is_cut_off_is_not_called_badly_signed(deliver: Deliver) -> None:
+    answer = _send(deliver, BytesIO(b"{}"), 9)
+    assert answer.status_code == 400
+    assert answer.json is not None and answer.json["error"]["code"] == "incomplete"
+
+
 @pytest.mark.parametrize("in_chunks", [False, True])
 def test_more_than_25_mib_are_refused(deliver: Deliver, in_chunks: bool) -> None:
     body = b" " * (MAX_BODY + 1)
     # gunicorn marks a chunked body, which has no length, this way.
-    chunked: dict[str, Any] = {"headers": {"Transfer-Encoding": "chunked"}, "content_length": None}
+    chunked: dict[str, Any] = {
+        "headers": {HEADER: SIGNATURE, "Transfer-Encoding": "chunked"},
+        "content_length": None,
+    }
     how = {**chunked, "environ_overrides": {"wsgi.input_terminated": True}} if in_chunks else {}
-    answer = deliver.client.post(
-        ENDPOINT, input_stream=BytesIO(body), **({"content_length": len(body)} | how)
-    )
+    given = {"content_length": len(body), "headers": {HEADER: SIGNATURE}}
+    answer = deliver.client.post(ENDPOINT, input_stream=BytesIO(body), **(given | how))
     assert answer.status_code == 413
     assert answer.json is not None and answer.json["error"]["code"] == "too_large"
 

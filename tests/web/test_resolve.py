@@ -1,26 +1,31 @@
 """From a name to a commit, against git's own server: what is asked of it, and what is not."""
 
+import gc
 import os
 import socket
 import time
+import tracemalloc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from db import queue, refs, repositories
 from db.engine import Database
-from db.models import Repository
+from db.models import RefHead, Repository
 from db.status import Trigger
 from repo2hub.git_repository import BareRepository
 from repo2hub.git_server import GitServer
 from tests.conftest import NOW, RECIPE
 from tests.web.records import Clock
-from webhook import ls_remote
-from webhook.ls_remote import LsRemote
+from tests.web.slow_git import SlowGit
+from webhook import ls_remote, remote_refs
+from webhook.ls_remote import Listing, LsRemote
 from webhook.person import OWNER, Person
+from webhook.remote_refs import RemoteRefs
 from webhook.resolve import LOOKUP_AGE, Resolved, Resolver
 from webhook.revision import Unresolved, parse_ref, parse_repository
 
@@ -34,7 +39,7 @@ Resolve = Callable[..., Resolved]
 def resolve_with(github: GitServer, database: Database, clock: Clock) -> Callable[..., Resolve]:
     def build(token: str | None = None, url: str | None = None, hosts: tuple[str, ...] = ()) -> Resolve:
         remote = LsRemote(url or github.url, token, os.environ, clock, hosts)
-        resolver = Resolver(database, remote, RECIPE, clock)
+        resolver = Resolver(database, RemoteRefs(remote), RECIPE, clock)
 
         def resolve(ref: str, name: str = "org/repo", max_age: timedelta = LOOKUP_AGE) -> Resolved:
             full_name = name if "://" in name else parse_repository(name)
@@ -241,6 +246,37 @@ def test_those_who_ask_at_once_share_one_question(
     assert len(_questions(github)) == 1
 
 
+def test_a_user_who_waits_for_many_answers_leaves_others_theirs(
+    database: Database, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_refs, "_WAITING_EACH", 2)
+    git = SlowGit(tmp_path)
+    remote = RemoteRefs(LsRemote("http://127.0.0.1:1", None, {"PATH": git.path}, clock))
+    resolver = Resolver(database, remote, RECIPE, clock)
+
+    def code(user: str, name: str) -> str:
+        with pytest.raises(Unresolved) as caught:
+            resolver.resolve(name, parse_ref("main"), Person(user, is_admin=False))
+        return caught.value.code
+
+    with ThreadPoolExecutor(3) as pool:
+        answers = [pool.submit(code, "eve", name) for name in ("org/a", "org/b")]
+        _wait_for(lambda: git.asked == 2)
+        assert code("eve", "org/c") == "github_unreachable"
+        answers.append(pool.submit(code, "bob", "org/c"))
+        _wait_for(lambda: git.asked == 3)
+        git.answer()
+        assert [answer.result() for answer in answers] == ["unknown_ref"] * 3
+    assert code("eve", "org/d") == "unknown_ref"
+
+
+def _wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def test_an_answer_is_kept_for_a_short_time_only(
     resolve: Resolve, remote_repository: BareRepository, github: GitServer
 ) -> None:
@@ -249,6 +285,70 @@ def test_an_answer_is_kept_for_a_short_time_only(
     assert resolve("main").commit != newer
     assert resolve("main", max_age=timedelta(0)).commit == newer
     assert len(_questions(github)) == 2
+
+
+def _refs_in_memory() -> int:
+    return sum(len(found.refs) for found in gc.get_objects() if isinstance(found, Listing))
+
+
+def test_each_pull_request_is_kept_without_the_branches_and_tags(
+    resolve: Resolve, remote_repository: BareRepository
+) -> None:
+    proposed = remote_repository.commit({"d": "d"}, branch="theirs", parents=())
+    for number in range(20):
+        remote_repository.tag(f"v{number}")
+        remote_repository.set_ref(f"refs/pull/{number}/head", proposed)
+    before = _refs_in_memory()
+    assert {resolve(f"pull/{number}/head").commit for number in range(5)} == {proposed}
+    branches_and_tags = 3 + 20  # HEAD among them
+    assert _refs_in_memory() - before == branches_and_tags + 5
+
+
+def test_the_oldest_answers_are_forgotten_where_they_are_too_much(
+    resolve: Resolve, github: GitServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_refs, "_MAX_REFS", 4)
+    for name in ("org/a", "org/b", "org/c"):
+        github.create(name).commit({"a": "a"})
+        resolve("main", name)  # main and HEAD
+    asked = len(github.requests)
+    resolve("main", "org/c")
+    resolve("main", "org/b")
+    assert len(github.requests) == asked
+    resolve("main", "org/a")
+    assert len(github.requests) > asked
+
+
+def test_answers_that_nobody_would_take_any_more_are_forgotten(
+    resolve: Resolve, github: GitServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = _refs_in_memory()
+    for name in ("org/a", "org/b"):
+        github.create(name).commit({"a": "a"})
+    resolve("main", "org/a")
+    assert _refs_in_memory() - before == 2
+    monkeypatch.setattr(remote_refs, "KEPT_FOR", timedelta(0))
+    resolve("main", "org/b")
+    assert _refs_in_memory() == before
+
+
+def test_what_git_printed_is_not_kept_with_its_failure(
+    resolve_with: Callable[..., Resolve], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git = tmp_path / "bin" / "git"
+    git.parent.mkdir()
+    git.write_text("#!/bin/sh\nhead -c 5000000 /dev/zero\nexit 1\n")
+    git.chmod(0o755)
+    resolve = resolve_with()
+    monkeypatch.setenv("PATH", f"{git.parent}:{os.environ['PATH']}")
+    tracemalloc.start()
+    try:
+        assert _code(resolve, "main") == "github_unreachable"
+        gc.collect()
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 1_000_000
 
 
 def test_what_is_not_there_is_remembered_too(
@@ -314,7 +414,7 @@ def test_what_only_the_token_sees_is_unknown_to_whoever_may_not_see_it(
 ) -> None:
     commit = github.create("org/secret", token="t0ken").commit({"s": "s"})
     remote = LsRemote(github.url, "t0ken", os.environ, clock)
-    resolver = Resolver(database, remote, RECIPE, clock, users_differ=True)
+    resolver = Resolver(database, RemoteRefs(remote), RECIPE, clock, users_differ=True)
     group = Person("ada", is_admin=False, repositories=("org/*",))
     for person in (OWNER, group):
         assert resolver.resolve("org/secret", parse_ref("main"), person).commit == commit
@@ -322,6 +422,26 @@ def test_what_only_the_token_sees_is_unknown_to_whoever_may_not_see_it(
         with pytest.raises(Unresolved) as caught:
             resolver.resolve("org/secret", parse_ref(ref), Person("eve", is_admin=False))
         assert caught.value.code == "unknown_repository"
+
+
+@pytest.mark.parametrize("is_told_by_deliveries", [True, False])
+def test_what_somebody_may_not_see_is_asked_for_and_nothing_written_down(
+    database: Database, clock: Clock, github: GitServer, *, is_told_by_deliveries: bool
+) -> None:
+    # A company's own server may show what is private to whoever is in its network.
+    github.create("org/secret", token=None if is_told_by_deliveries else "t0ken").commit({"s": "s"})
+    with database.write() as session:
+        repositories.record(
+            session, full_name="Org/Secret", private=True, webhook_active=is_told_by_deliveries, now=NOW
+        )
+    remote = RemoteRefs(LsRemote(github.url, "t0ken", os.environ, clock))
+    resolver = Resolver(database, remote, RECIPE, clock, users_differ=True)
+    with pytest.raises(Unresolved) as caught:
+        resolver.resolve("org/secret", parse_ref("main"), Person("eve", is_admin=False))
+    assert caught.value.code == "unknown_repository"
+    assert github.requests
+    with database.read() as session:
+        assert session.scalars(select(RefHead)).all() == []
 
 
 def test_the_token_is_for_github_alone(
@@ -392,10 +512,7 @@ def test_a_github_that_does_not_answer_is_given_up_and_no_child_is_left(
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
         resolve = resolve_with(url=address)
         assert _code(resolve, "main") == "github_unreachable"
-        deadline = time.monotonic() + 10  # a killed process needs a moment to be gone
-        while _processes_with(address):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        _wait_for(lambda: not _processes_with(address))  # a killed process needs a moment to be gone
 
 
 def _processes_with(text: str) -> list[str]:

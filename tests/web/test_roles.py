@@ -48,6 +48,7 @@ def records(database: Database, settings: WebSettings) -> Records:
     [
         ("/build/gh/org/repo/main", "streams"),
         ("/build/git/https%3A%2F%2Fgitlab.com%2Fo%2Fr/main", "streams"),
+        ("/build/gh/org/repo/a\nb", "streams"),
         ("/api/v1/builds/1/log", "streams"),
         ("/api/v1/builds/x/log", "webhook"),
         ("/webhook/github", "webhook"),

@@ -23,6 +23,7 @@ def test_another_web_site_cannot_start_a_build(
     for headers in (
         {"Sec-Fetch-Site": "cross-site"},
         {"Origin": "https://evil.example"},
+        {"Origin": "https://["},
         {"Host": "evil.example"},
     ):
         (event,) = ask("gh/org/repo/main", **headers).ended()
@@ -127,6 +128,6 @@ def test_a_user_with_all_their_streams_is_told_so_as_an_event(
     first.until("Waiting")
     second = Request(app.test_client(), "/build/gh/org/repo/main?build_only=true", EVENTS).ended()[-1]
     assert (second["phase"], second["status_code"], second["retry_after"]) == ("failed", 429, 60)
-    assert "You follow 1 logs already" in second["message"]
+    assert "You have 1 open logs already" in second["message"]
     app.extensions[STREAMS].close()
     first.ended()

@@ -96,7 +96,7 @@ def _unchunked(data: bytes) -> bytes:
 
 @pytest.fixture
 def streams(database: Database) -> Iterator[Streams]:
-    places, describe = Places(50, per_user=0), Describe("/").build
+    places, describe = Places(50, 0, "open logs"), Describe("/").build
     streams = Streams(database, describe, lambda: datetime.now(UTC), places, poll=0.01, keep_alive=LIMIT)
     yield streams
     streams.close()

@@ -48,12 +48,28 @@ def test_over_http_the_viewer_above_the_cap_is_told_so(client: FlaskClient, runn
     second = client.get(_log(running_build), headers=EVENTS)
     assert (second.status_code, second.headers["Retry-After"]) == (503, "10")
     assert second.json is not None and second.json["error"]["code"] == "too_many_streams"
-    assert client.get(_log(running_build)).status_code == 200
     first.close()  # never read, as where the browser is gone at once
     third = client.get(_log(running_build), headers=EVENTS)
     assert third.status_code == 200
     third.close()
     for response in (client.head(_log(running_build), headers=EVENTS) for _ in range(2)):
+        assert response.status_code == 200
+        response.close()
+
+
+def test_over_http_who_reads_a_log_as_text_has_a_place_until_it_is_sent(
+    client: FlaskClient, running_build: Build, write: Write
+) -> None:
+    write("a")
+    first = client.get(_log(running_build))
+    for headers in ({}, EVENTS):
+        refused = client.get(_log(running_build), headers=headers)
+        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "10")
+        assert refused.json is not None and refused.json["error"]["code"] == "too_many_streams"
+    assert client.get("/health").json["checks"][1]["open"] == 1
+    assert first.text == "a"
+    first.close()
+    for response in (client.head(_log(running_build)) for _ in range(2)):
         assert response.status_code == 200
         response.close()
 
@@ -69,7 +85,7 @@ def test_over_http_a_user_with_all_their_streams_is_told_so_and_others_get_their
     first = client.get(_log(running_build), headers=EVENTS)
     second = client.get(_log(running_build), headers=EVENTS)
     assert (second.status_code, second.headers["Retry-After"]) == (429, "10")
-    assert second.json is not None and "You follow 1 logs already" in second.json["error"]["message"]
+    assert second.json is not None and "You have 1 open logs already" in second.json["error"]["message"]
     assert "repo2hub_refused_viewers_total 1.0" in client.get("/metrics").text
     monkeypatch.setattr(Guard, "person", lambda _: Person("bob", is_admin=False))
     other = client.get(_log(running_build), headers=EVENTS)

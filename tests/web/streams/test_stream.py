@@ -20,7 +20,7 @@ from tests.web.streams.conftest import LIMIT, Finish, Write, log_texts, read_eve
 from webhook.build_json import Describe
 from webhook.events import Chunk, Item, Snapshot, frame
 from webhook.person import OWNER
-from webhook.places import Places, TooManyStreams
+from webhook.places import NoPlace, Places
 from webhook.stream import Streams
 from webhook.viewer import BACKLOG, Viewer
 
@@ -34,7 +34,7 @@ def streams(database: Database) -> Iterator[Streams]:
 
 def _streams(database: Database, *, limit: int = 50, keep_alive: float = LIMIT) -> Streams:
     describe = Describe("/").build
-    places = Places(limit, per_user=0)
+    places = Places(limit, 0, "open logs")
     return Streams(database, describe, lambda: datetime.now(UTC), places, poll=0.01, keep_alive=keep_alive)
 
 
@@ -241,12 +241,12 @@ def test_the_viewer_above_the_cap_is_refused_until_another_leaves(
 ) -> None:
     streams = _streams(database, limit=2)
     first, second = _open(streams, running_build), _open(streams, running_build)
-    with pytest.raises(TooManyStreams):
+    with pytest.raises(NoPlace):
         streams.open(running_build.id, None, OWNER)
     first.leave()
     first.leave()  # twice frees one place, not two
     third = _open(streams, running_build)
-    with pytest.raises(TooManyStreams):
+    with pytest.raises(NoPlace):
         streams.open(running_build.id, None, OWNER)
     second.leave()
     third.leave()
