@@ -1,7 +1,6 @@
 """What git says of a repository that it does not get, read alike by the builder and the web application."""
 
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -59,7 +58,7 @@ def test_builder_and_web_application_take_the_same_for_missing(
     error = git_errors.fetch_error(ADDRESS, "a" * 40, said, at_github=False)
     assert isinstance(error, UserError if is_final else InfrastructureError)
     with pytest.raises(RepositoryMissing if is_final else Unreachable):
-        git_that_says(said).list(ADDRESS, max_age=timedelta(0))
+        git_that_says(said).ask(ADDRESS)
 
 
 def test_the_suffix_stands_behind_the_name() -> None:
