@@ -229,14 +229,13 @@ class Attempt:
         )
 
     def _stopped(self, why: StopReason) -> Callable[[Session], object]:
-        if why is StopReason.CANCELLED:
-            self.write("[repo2hub] cancelled")
-            result = Result(Status.CANCELLED, Reason.REQUESTED)
-            return lambda session: queue.finish(session, self._lease, result, now=datetime.now(UTC))
-        if why is StopReason.RELEASED:
-            self.write("[repo2hub] the builder is being stopped; the build goes back to the queue")
-            return lambda session: queue.release(session, self._lease, now=datetime.now(UTC))
-        return lambda _session: False
+        if why is StopReason.LOST:
+            return lambda _session: False
+        is_cancelled = why is StopReason.CANCELLED
+        goes_back = "the builder is being stopped; the build goes back to the queue"
+        self.write(f"[repo2hub] {'cancelled' if is_cancelled else goes_back}")
+        # Not finished as cancelled: somebody may have wished for it since, and then it is built after all.
+        return lambda session: queue.release(session, self._lease, now=datetime.now(UTC))
 
     def _settle(self, end: Callable[[Session], object]) -> None:
         """Write the end; tried for as long as the lease can hold, since nobody else knows how it ended."""

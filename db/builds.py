@@ -8,7 +8,6 @@ from sqlalchemy.orm import Session, joinedload
 
 from db.models import IS_ACTIVE, IS_QUEUED, IS_RUNNING, Build, LogChunk, Repository
 from db.status import Beat, Status
-from db.visibility import ALL, Sees, visible
 
 _MAX_ID = 2**63 - 1  # a larger number, which a request may well name, is an error to both databases
 
@@ -18,30 +17,6 @@ def get(session: Session, build_id: int) -> Build | None:
     if not 0 < build_id <= _MAX_ID:
         return None
     return session.scalar(select(Build).where(Build.id == build_id).options(joinedload(Build.repository)))
-
-
-def newest_first(
-    session: Session,
-    *,
-    repository_id: int | None = None,
-    ref: str | None = None,
-    status: Status | None = None,
-    before: int | None = None,
-    limit: int = 50,
-    sees: Sees = ALL,
-) -> Sequence[Build]:
-    """Return a page of builds with their repositories; `before` is the last id of the page above."""
-    statement = select(Build).options(joinedload(Build.repository)).order_by(Build.id.desc()).limit(limit)
-    statement = statement.where(visible(sees))
-    if repository_id is not None:
-        statement = statement.where(Build.repository_id == repository_id)
-    if ref is not None:
-        statement = statement.where(Build.ref == ref)
-    if status is not None:
-        statement = statement.where(Build.status == status)
-    if before is not None:
-        statement = statement.where(Build.id < min(max(before, 0), _MAX_ID))
-    return session.scalars(statement).all()
 
 
 def of_commit(session: Session, repository_id: int, commit: str) -> Build | None:

@@ -39,7 +39,10 @@ class _Prepared(NamedTuple):
 
 
 def read(database: Database, statement: Statement, values: Values) -> list[Row]:
-    """Return the rows of one SELECT, which is a transaction of its own. Raises DBAPIError."""
+    """Return the rows of one SELECT, which is a transaction of its own.
+
+    Raises DBAPIError, or SQLAlchemy's TimeoutError where no connection becomes free.
+    """
     try:
         return _read(database, statement, values)
     except DBAPIError as exc:
@@ -52,7 +55,7 @@ def read(database: Database, statement: Statement, values: Values) -> list[Row]:
 
 
 def _read(database: Database, statement: Statement, values: Values) -> list[Row]:
-    connection = database.for_reads.raw_connection()
+    connection = _connection(database)
     try:
         return _run(connection, database.for_reads.dialect, statement, values)
     except DBAPIError:
@@ -61,6 +64,14 @@ def _read(database: Database, statement: Statement, values: Values) -> list[Row]
         raise
     finally:
         connection.close()
+
+
+def _connection(database: Database) -> PoolProxiedConnection:
+    dialect = database.for_reads.dialect
+    try:
+        return database.for_reads.raw_connection()
+    except dialect.loaded_dbapi.Error as exc:  # `raw_connection` gives the driver's own
+        raise _as_sqlalchemy_would(exc, dialect) from exc
 
 
 def execute(session: Session, statement: Statement, values: Values) -> list[Row]:
@@ -86,7 +97,7 @@ def _run(
         cursor.execute(sql, parameters)
         rows = cursor.fetchall() if columns else []
     except dialect.loaded_dbapi.Error as exc:
-        raise _as_sqlalchemy_would(exc, connection, dialect, sql) from exc
+        raise _as_sqlalchemy_would(exc, dialect, connection, sql) from exc
     return [
         tuple([value if read is None else read(value) for read, value in zip(columns, row, strict=True)])
         for row in rows
@@ -94,9 +105,10 @@ def _run(
 
 
 def _as_sqlalchemy_would(
-    exc: Exception, connection: PoolProxiedConnection, dialect: Dialect, sql: str
+    exc: Exception, dialect: Dialect, connection: PoolProxiedConnection | None = None, sql: str | None = None
 ) -> BaseException:
-    is_broken = dialect.is_disconnect(exc, connection.driver_connection, None)  # type: ignore[arg-type]
+    driver_connection: Any = None if connection is None else connection.driver_connection
+    is_broken = dialect.is_disconnect(exc, driver_connection, None)  # type: ignore[arg-type]
     return DBAPIError.instance(
         sql,
         None,

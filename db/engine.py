@@ -28,7 +28,14 @@ _CONNECT_SQLITE = {"timeout": 30, "check_same_thread": False}
 _STOP_CHECK = 0.5  # seconds between two looks at `stop`
 
 # A host that vanished must not keep its locks, nor be waited for: PostgreSQL would hold them for two hours.
-_KEEPALIVE = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+# Keepalives do not see what was sent and never acknowledged: Linux repeats it for a quarter of an hour, in which a
+# heartbeat would hang and another builder take the build.
+_KEEPALIVE = {
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
 _TIME_LIMITS = {
     "statement_timeout": 30_000,
     "lock_timeout": 10_000,

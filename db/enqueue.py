@@ -79,7 +79,8 @@ def enqueue(
 def place(session: Session, *, repository: Repository | Known, now: datetime, **wish: Unpack[Wish]) -> Placed:
     """Ask for the image of a commit. Creates a build, joins the active one, or finds the image there.
 
-    A person who joins raises the build's priority, and makes it one that a newer push does not supersede.
+    A person who joins raises the build's priority, and makes it one that a newer push does not supersede. Whoever
+    joins takes back a request to cancel it: its builder goes on, or has stopped already and releases it.
     """
     priority = Priority.PUSH if wish["trigger"] is Trigger.PUSH else Priority.WAITED_FOR
     key: dict[str, Any] = {"repository_id": repository.id, "commit": wish["commit"], "recipe": wish["recipe"]}
@@ -114,6 +115,8 @@ def _join(session: Session, key: dict[str, Any], new: dict[str, Any]) -> Place |
             priority=case((Build.priority > new["priority"], new["priority"]), else_=Build.priority),
             pushed_at=case((pushed_again, pushed_at), else_=Build.pushed_at),
             force=or_(Build.force, literal(new["force"])),
+            cancel_requested_at=None,
+            cancelled_by=None,
         )
         .returning(Build.id, Build.repository_id, Build.ref, Build.pushed_at)
         .execution_options(synchronize_session=False)

@@ -1,4 +1,4 @@
-"""What the pages list: builds that have ended, newest first, and what is under way, each read at a bounded cost.
+"""What pages and API list: builds that have ended, newest first, and what is under way, all at a bounded cost.
 
 A page of the history begins below an id (keyset): a hundred thousand builds page as fast as a hundred. An index is
 in the order of ids only below a state and a trigger. Where a filter leaves one of them open, the page is merged
@@ -92,6 +92,17 @@ def newest_ids(
     if of_repository:
         values["repository_id"] = wanted.repository_id
     return sorted(session.scalars(_statement(shape), values), reverse=True)[:limit]
+
+
+def newest_first(
+    session: Session, sees: Sees, wanted: Filter, *, below: int = TOP, limit: int = 50
+) -> Sequence[Build]:
+    """Return builds whatever became of them, newest first; else as `page`."""
+    # Before those that have ended: one that ends between the two reads is in both of them, not in neither.
+    active = select(Build.id).where(IS_ACTIVE, *_fits(wanted), visible(sees))
+    ids = {number for number in session.scalars(active) if number < below}
+    ids.update(newest_ids(session, sees, wanted, below=below, limit=limit))
+    return _with_repositories(session, sorted(ids, reverse=True)[:limit])
 
 
 class _Shape(NamedTuple):

@@ -1,12 +1,12 @@
 """The one read behind a lookup: a repository, where its refs stand, and the image of that commit.
 
 A lookup stands in front of every server start, so it is one statement over three unique indices, run on the
-driver.
+driver. `db.standing` asks the same rows for a badge.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from sqlalchemy import ColumnElement, Select, Text, and_, bindparam, literal_column, null, select
 
@@ -14,6 +14,9 @@ from db import driver
 from db.engine import Database
 from db.models import Image, RefHead, Repository
 from db.repositories import name_key
+
+T = TypeVar("T")
+Columns = Callable[[Any, Any, Any], Sequence[Any]]
 
 MAX_REFS = 3
 """How many full refs one name can stand for."""
@@ -42,20 +45,50 @@ class Recorded(NamedTuple):
     last_used_at: datetime | None
 
 
-def _statement(which: ColumnElement[bool] | None) -> Select[Any]:
+class Read(Generic[T]):
+    """One statement for each way to ask for the same columns: by refs, by a commit, for the default branch.
+
+    `columns` are of the repository, of where the ref stands, which it is given (`ref`, `commit` and `learnt_at`;
+    of a commit that was asked for, `commit` alone is not NULL), and of the image of that commit.
+    """
+
+    def __init__(self, columns: Columns, make: Callable[[driver.Row], T]) -> None:
+        self._make = make
+        one_of = RefHead.ref.in_([bindparam(f"ref{number}") for number in range(MAX_REFS)])
+        default_branch = literal_column("'refs/heads/'", Text) + Repository.default_branch
+        self._of_refs = _statement(columns, one_of)
+        self._of_default_branch = _statement(columns, RefHead.ref == default_branch)
+        self._of_commit = _statement(columns, None)
+
+    def __call__(
+        self,
+        database: Database,
+        provider: str,
+        full_name: str,
+        recipe: str,
+        *,
+        commit: str | None = None,
+        refs: Sequence[str] = (),
+    ) -> list[T]:
+        """Return what is recorded of a commit, else of full refs (MAX_REFS at most, in no order), else of the
+        default branch; [] for an unknown repository.
+        """
+        values = {"provider": provider, "name": name_key(full_name), "recipe": recipe}
+        if commit is not None:
+            statement, values["commit"] = self._of_commit, commit
+        elif refs:
+            statement, spelt = self._of_refs, [*refs, *([""] * (MAX_REFS - len(refs)))]
+            values |= {f"ref{number}": ref for number, ref in enumerate(spelt)}
+        else:
+            statement = self._of_default_branch
+        return [self._make(row) for row in driver.read(database, statement, values)]
+
+
+def _statement(columns: Columns, which: ColumnElement[bool] | None) -> Select[Any]:
     """Build the statement for the refs that `which` selects, or for a commit where it is None."""
     commit: ColumnElement[Any] = bindparam("commit") if which is None else RefHead.commit.expression
     head = (null(), commit, null()) if which is None else (RefHead.ref, commit, RefHead.learnt_at)
-    image = (Image.id, Image.name, Image.digest, Image.built_at, Image.last_used_at)
-    repository = (
-        Repository.id,
-        Repository.full_name,
-        Repository.default_branch,
-        Repository.webhook_since,
-        Repository.private,
-        Repository.private_known,
-    )
-    tables = select(*repository, *head, *image).select_from(Repository)
+    tables = select(*columns(*head)).select_from(Repository)
     if which is not None:
         tables = tables.outerjoin(RefHead, and_(RefHead.repository_id == Repository.id, which))
     of_commit = and_(
@@ -65,33 +98,13 @@ def _statement(which: ColumnElement[bool] | None) -> Select[Any]:
     return tables.outerjoin(Image, of_commit).where(named)
 
 
-_REFS = _statement(RefHead.ref.in_([bindparam(f"ref{number}") for number in range(MAX_REFS)]))
-_DEFAULT_BRANCH = _statement(RefHead.ref == literal_column("'refs/heads/'", Text) + Repository.default_branch)
-_COMMIT = _statement(None)
-
-
-def refs(
-    database: Database, provider: str, full_name: str, wanted: Sequence[str], recipe: str
-) -> list[Recorded]:
-    """Return what is recorded of these full refs, MAX_REFS at most, in no order; [] for an unknown repository."""
-    spelt = [*wanted, *([""] * (MAX_REFS - len(wanted)))]
-    return _read(
-        database, _REFS, provider, full_name, recipe, **{f"ref{n}": ref for n, ref in enumerate(spelt)}
-    )
-
-
-def default_branch(database: Database, provider: str, full_name: str, recipe: str) -> list[Recorded]:
-    """Return what is recorded of the default branch: one, or none for an unknown repository."""
-    return _read(database, _DEFAULT_BRANCH, provider, full_name, recipe)
-
-
-def commit(database: Database, provider: str, full_name: str, commit: str, recipe: str) -> list[Recorded]:
-    """Return what is recorded of a commit: one, or none for an unknown repository."""
-    return _read(database, _COMMIT, provider, full_name, recipe, commit=commit)
-
-
-def _read(
-    database: Database, statement: Select[Any], provider: str, full_name: str, recipe: str, **values: str
-) -> list[Recorded]:
-    values |= {"provider": provider, "name": name_key(full_name), "recipe": recipe}
-    return [Recorded._make(row) for row in driver.read(database, statement, values)]
+_REPOSITORY = (
+    Repository.id,
+    Repository.full_name,
+    Repository.default_branch,
+    Repository.webhook_since,
+    Repository.private,
+    Repository.private_known,
+)
+_IMAGE = (Image.id, Image.name, Image.digest, Image.built_at, Image.last_used_at)
+recorded = Read(lambda *head: (*_REPOSITORY, *head, *_IMAGE), Recorded._make)

@@ -87,7 +87,7 @@ class RefHead(Base):
     commit: Mapped[str | None] = mapped_column(String(64))
     """NULL once the ref was deleted; the row stays, so that a late older push does not revive it."""
     previous: Mapped[str | None] = mapped_column(String(64))
-    """What the push that set `commit` replaced; it orders two pushes of one second."""
+    """What `commit` replaced, by the push or the answer that set it; it orders two pushes of one second."""
     pushed_at: Mapped[datetime | None]
     learnt_at: Mapped[datetime]
     learnt_by: Mapped[str] = mapped_column(String(16))

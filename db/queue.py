@@ -63,7 +63,7 @@ class Lease(NamedTuple):
 
 @dataclass(frozen=True)
 class Result:
-    """How a build ended, for `finish`: a reason exactly where it did not succeed."""
+    """How a build ended by itself, for `finish`: a reason exactly where it did not succeed."""
 
     status: Status
     reason: Reason | None = None
@@ -212,9 +212,10 @@ def retry(session: Session, lease: Lease, *, cause: str, message: str, now: date
 
 
 def release(session: Session, lease: Lease, *, now: datetime) -> bool:
-    """Give a running build back at once, as a builder does that is told to stop (SIGTERM).
+    """Give a running build back at once, as a builder does that is told to stop (SIGTERM) or to cancel it.
 
-    The attempt is not used up: `attempt` must grow, so `max_attempts` grows with it. False: the lease is lost.
+    It is cancelled if that is still asked for, else queued. The attempt is not used up: `attempt` must grow, so
+    `max_attempts` grows with it. False: the lease is lost.
     """
     again = {"run_after": now, "max_attempts": Build.max_attempts + 1}
     return bool(_give_back(session, _held(lease), now=now, again=again))

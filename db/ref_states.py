@@ -1,11 +1,11 @@
-"""A repository's refs as its page lists them: where each stands, its newest build and its newest image."""
+"""A repository's refs as its page lists them: where each stands, the build of that, and its newest image."""
 
 from typing import NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db import images
+from db import builds, images
 from db.models import Build, Image, RefHead, Repository
 
 
@@ -14,6 +14,7 @@ class RefState(NamedTuple):
 
     head: RefHead
     build: Build | None
+    """Of the commit that it stands at, else the newest of the ref."""
     image: Image | None
     """The newest image of the ref, which may be of an older commit than its head."""
 
@@ -26,12 +27,14 @@ def of(session: Session, repository: Repository, *, limit: int = 25) -> tuple[li
         standing.order_by((RefHead.ref == default).desc(), RefHead.learnt_at.desc()).limit(limit + 1)
     ).all()
     states = [
-        RefState(head, _newest(session, head), images.last_good(session, repository.id, head.ref))
+        RefState(head, _build(session, head), images.last_good(session, repository.id, head.ref))
         for head in heads[:limit]
     ]
     return states, len(heads) > limit
 
 
-def _newest(session: Session, head: RefHead) -> Build | None:
+def _build(session: Session, head: RefHead) -> Build | None:
+    if head.commit and (build := builds.of_commit(session, head.repository_id, head.commit)):
+        return build
     of_ref = select(Build).where(Build.repository_id == head.repository_id, Build.ref == head.ref)
     return session.scalar(of_ref.order_by(Build.id.desc()).limit(1))

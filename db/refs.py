@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import and_, false, func, not_, or_, select
+from sqlalchemy import and_, case, false, func, not_, or_, select
 from sqlalchemy.orm import Session
 
 from db import driver
@@ -96,12 +96,17 @@ def record_ls_remote(
 
 @cache
 def _ls_remote(dialect: str) -> Any:
-    insert = insert_into(dialect, RefHead)
+    insert, row = insert_into(dialect, RefHead), RefHead.__table__.c
     new = insert.excluded
     return insert.on_conflict_do_update(
         index_elements=["repository_id", "ref"],
-        set_={"commit": new.commit, "learnt_at": new.learnt_at, "learnt_by": new.learnt_by},
-        where=RefHead.__table__.c.learnt_at <= new.learnt_at,
+        set_={
+            "commit": new.commit,
+            "previous": case((row.commit.is_distinct_from(new.commit), row.commit), else_=row.previous),
+            "learnt_at": new.learnt_at,
+            "learnt_by": new.learnt_by,
+        },
+        where=row.learnt_at <= new.learnt_at,
     )
 
 

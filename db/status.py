@@ -90,7 +90,7 @@ class Cancelled(StrEnum):
 
     DONE = "cancelled"
     REQUESTED = "requested"
-    """It runs: its builder stops it within a heartbeat."""
+    """It runs: its builder stops it within a heartbeat, unless somebody wishes for it meanwhile."""
     TOO_LATE = "too_late"
     """It was final already."""
 
@@ -115,7 +115,7 @@ TRANSITIONS: frozenset[tuple[Status | None, Status]] = frozenset(
         (Status.QUEUED, Status.CANCELLED),  # cancel, supersede, its ref or repository deleted
         (Status.RUNNING, Status.SUCCEEDED),  # finish
         (Status.RUNNING, Status.FAILED),  # finish, retry and reap without an attempt left
-        (Status.RUNNING, Status.CANCELLED),  # finish or reap after a cancel request
+        (Status.RUNNING, Status.CANCELLED),  # release, retry or reap after a cancel request
         (Status.RUNNING, Status.QUEUED),  # retry, release, reap with an attempt left
     }
 )

@@ -1,6 +1,6 @@
 """The API under /api/v1: which image is it, build it, how far is it, stop it. For the hub, scripts and pages."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -9,20 +9,20 @@ import structlog
 from flask import Blueprint, Response, jsonify, request
 from sqlalchemy.orm import Session
 
-from db import builds, images, logs, queue, repositories
+from db import builds, history, images, logs, queue
 from db.engine import Database
 from db.logs import Position
 from db.models import Build, Repository
 from db.queue import Enqueued
-from db.status import Cancelled, Status, Trigger
-from webhook import build_json, rules
+from db.status import Cancelled, Trigger
+from webhook import build_json, listing, rules
 from webhook.auth import Guard
 from webhook.build_json import JSON, Describe
 from webhook.connection import Connection
 from webhook.lookup import Hit, Lookup, Miss
 from webhook.metrics import Metrics
 from webhook.parameters import build_id as parse_id
-from webhook.parameters import number, unknown_build, wanted_build, with_query, word
+from webhook.parameters import number, unknown_build, wanted_build, with_query
 from webhook.person import may_change, may_see, may_see_build, sees
 from webhook.places import NoPlace
 from webhook.problem import Problem
@@ -87,22 +87,10 @@ class Api:
         """Answer builds, newest first; `next` is where the page below is."""
         given = request.args.to_dict()
         limit = number(given.get("limit", "50"), "limit", MAX_PAGE)
-        before = number(given["before"], "before") if "before" in given else None
-        status = word(given["status"], "status", Status) if "status" in given else None
+        query = listing.parse(given, self.settings.github_url)
         with self.database.read() as session:
-            wanted = self._filter(session)
-            page: Sequence[Build] = ()
-            if wanted is not None:
-                repository_id, ref = wanted
-                page = builds.newest_first(
-                    session,
-                    repository_id=repository_id,
-                    ref=ref,
-                    status=status,
-                    before=before,
-                    limit=limit + 1,
-                    sees=sees(self.guard.person()),
-                )
+            wanted, seen = listing.filter_of(session, query), sees(self.guard.person())
+            page = history.newest_first(session, seen, wanted, below=query.below, limit=limit + 1)
             shown = self.describe.page(session, page[:limit], self.clock())
         more = len(page) > limit
         below = with_query(request.path, given, before=shown[-1]["id"]) if more else None
@@ -183,24 +171,6 @@ class Api:
         if code := rules.refusal(full_name, allowed=allowed, banned=banned):
             raise Problem(403, code, "This service does not serve that repository; ask its admin.")
         return full_name
-
-    def _filter(self, session: Session) -> tuple[int | None, str | None] | None:
-        """Return the repository and ref to list; None where there can be no build of them."""
-        name, ref = request.args.get("repository"), request.args.get("ref")
-        if name is None:
-            if ref is not None:
-                raise Problem(422, "bad_ref", "Give the repository that the ref is of.")
-            return None, None
-        full_name, wanted = parse_repository(name, self.settings.github_url), parse_ref(ref or "HEAD")
-        repository = repositories.find(session, repositories.GITHUB, full_name)
-        if repository is None:
-            return None
-        if ref is None:
-            return repository.id, None
-        for full_ref in wanted.recorded_as(repository.default_branch):
-            if builds.newest_first(session, repository_id=repository.id, ref=full_ref, limit=1):
-                return repository.id, full_ref
-        return None
 
     def _enqueue(self, full_name: str, resolved: Resolved, *, force: bool) -> Answer:
         wish = Wish(full_name, resolved, Trigger.MANUAL, self.guard.person(), force)

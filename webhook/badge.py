@@ -12,7 +12,7 @@ from typing import NamedTuple
 from flask import Blueprint, Request, Response, request
 from werkzeug.exceptions import HTTPException
 
-from db import repositories, standing
+from db import standing
 from db.engine import Database
 from db.standing import Found, Standing
 from webhook.auth import Guard
@@ -80,12 +80,9 @@ class Badges:
             full_name, revision = parse_repository(f"{org}/{repo}"), parse_ref(ref or "HEAD")
         except Unresolved:
             return None
-        of = (self.database, repositories.GITHUB, full_name)
-        if revision.commit is not None:
-            return standing.of_commit(*of, revision.commit, self.recipe)
-        if not revision.refs:
-            return standing.of_default_branch(*of, self.recipe)
-        return standing.of_refs(*of, revision.refs, self.recipe)
+        return standing.find(
+            self.database, full_name, self.recipe, commit=revision.commit, refs=revision.refs
+        )
 
     def _person(self, asked: Request) -> Person | None:
         try:

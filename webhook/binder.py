@@ -21,7 +21,7 @@ from db.engine import Database
 from db.logs import START
 from db.models import Repository
 from db.queue import Enqueued
-from db.status import Status, Trigger
+from db.status import Beat, Outcome, Status, Trigger
 from webhook import rules
 from webhook.again import again_at
 from webhook.auth import Guard
@@ -154,6 +154,9 @@ class Binder:
             self.metrics.build_request("replayed")
             build_id, told = ended
             yield told
+        elif (stopping := self._stopping(found)) is not None:
+            self.metrics.build_request(Outcome.JOINED)
+            build_id = stopping
         else:
             started = self._start(found, asked)
             if isinstance(started, bytes):
@@ -180,6 +183,14 @@ class Binder:
         told += f" It can be asked for again in {seconds} s." if seconds else ""
         which = {"build_id": build.id, "again_at": moment(again), "cached": True}
         return build.id, event("waiting", told, which)
+
+    def _stopping(self, miss: Miss) -> int | None:
+        """Return the commit's build if it is being cancelled: a GET, which browsers repeat, does not undo that."""
+        if miss.build is None or miss.state != Status.RUNNING:
+            return None
+        with self.database.read() as session:
+            is_cancelled = builds.cancel_requested(session, miss.build) is Beat.CANCEL
+        return miss.build if is_cancelled else None
 
     def _start(self, miss: Miss, asked: Asked) -> int | bytes:
         """Put the wish into the queue, and return its build; or the end of the stream where the image is there."""

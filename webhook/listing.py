@@ -21,6 +21,7 @@ PAGE = 50
 _NAMES = ("repository", "ref", "status", "trigger", "q")
 _EXPECTED_FOR = timedelta(minutes=1)
 _MOST_KNOWN = 10_000
+_LONGEST_SEARCH = 200
 _NOWHERE = -1
 """No repository has this id."""
 
@@ -40,6 +41,11 @@ class Query:
     def is_first_page(self) -> bool:
         """Whether what is under way belongs on top."""
         return self.before is None and not self.q
+
+    @property
+    def below(self) -> int:
+        """The id below which the page begins."""
+        return history.TOP if self.before is None else self.before
 
     @property
     def is_narrowed(self) -> bool:
@@ -82,7 +88,8 @@ class Listing:
 
 def parse(given: Mapping[str, str], github_url: str) -> Query:
     """Return the wishes of an address. Raises Problem where one cannot be read."""
-    values = {name: given.get(name, "").strip()[:200] for name in _NAMES}
+    values = {name: given.get(name, "").strip() for name in _NAMES}
+    values["q"] = values["q"][:_LONGEST_SEARCH]
     if values["repository"]:
         values["repository"] = parse_repository(values["repository"], github_url)
     if values["ref"] and not values["repository"]:
@@ -130,20 +137,19 @@ class Expectations:
 
 def collect(session: Session, sees: Sees, query: Query, expectations: Expectations) -> Listing:
     """Read all that the page shows."""
-    wanted, listing = _filter(session, query), Listing(query)
+    wanted, listing = filter_of(session, query), Listing(query)
     if query.is_first_page:
         _add_active(session, sees, listing, wanted, expectations)
-    below = history.TOP if query.before is None else query.before
     if re.fullmatch(r"[0-9a-f]{6,64}", query.q):
         listing.ended = history.of_commit(session, sees, query.q)
     elif query.q:
-        found = history.search(session, sees, wanted, query.q, below=below, limit=PAGE)
+        found = history.search(session, sees, wanted, query.q, below=query.below, limit=PAGE)
         listing.ended, listing.below = found
         listing.searched = history.WINDOW if found.below else None
         if query.before is None and not query.repository:
             listing.repositories = history.repositories_like(session, sees, query.q)
     else:
-        page = history.page(session, sees, wanted, below=below, limit=PAGE + 1)
+        page = history.page(session, sees, wanted, below=query.below, limit=PAGE + 1)
         listing.ended = page[:PAGE]
         listing.below = page[PAGE - 1].id if len(page) > PAGE else None
     return listing
@@ -152,7 +158,7 @@ def collect(session: Session, sees: Sees, query: Query, expectations: Expectatio
 def active_only(session: Session, sees: Sees, query: Query, expectations: Expectations) -> Listing:
     """Read only what is under way, as an open page does every few seconds."""
     listing = Listing(query)
-    _add_active(session, sees, listing, _filter(session, query), expectations)
+    _add_active(session, sees, listing, filter_of(session, query), expectations)
     return listing
 
 
@@ -168,7 +174,8 @@ def _add_active(
         listing.expected[repository_id] = expectations.of(session, repository_id)
 
 
-def _filter(session: Session, query: Query) -> Filter:
+def filter_of(session: Session, query: Query) -> Filter:
+    """Return which builds are meant; a name that a branch and a tag have means both. Raises Unresolved."""
     repository_id: int | None = None
     refs: tuple[str, ...] = ()
     if query.repository:

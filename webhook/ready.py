@@ -40,8 +40,8 @@ class Ready:
         seen = and_(visible(sees(self.guard.person())), at_github)
         with self.database.read() as session:
             shown = [
-                build_json.image(image, repository=build.repository.full_name, ref=build.ref)
+                build_json.image(image, repository=build.repository.full_name, ref=ref)
                 | {"commit_title": build.commit_title, "build": build.id}
-                for image, build in images.newest_of_refs(session, self.recipe, visible=seen, limit=MOST)
+                for ref, image, build in images.newest_of_refs(session, self.recipe, visible=seen, limit=MOST)
             ]
         return jsonify(images=shown)

@@ -86,12 +86,9 @@ class Resolver:
 
     def recorded(self, full_name: str, revision: Revision) -> list[Recorded]:
         """Return what is recorded of everything that a revision may mean; [] for an unknown repository."""
-        found = (self._database, repositories.provider_of(full_name), full_name)
-        if revision.commit is not None:
-            return lookup.commit(*found, revision.commit, self._recipe)
-        if not revision.refs:
-            return lookup.default_branch(*found, self._recipe)
-        return lookup.refs(*found, revision.refs, self._recipe)
+        provider = repositories.provider_of(full_name)
+        named = (self._database, provider, full_name, self._recipe)
+        return lookup.recorded(*named, commit=revision.commit, refs=revision.refs)
 
     def sees(self, person: Person, rows: Sequence[Recorded]) -> bool | None:
         """Say whether somebody may see a repository by what is recorded of it; None: GitHub is to be asked first.

@@ -3,15 +3,27 @@
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from builder.build import Tools
+from builder.child import StopSignal
+from builder.errors import StopReason
+from builder.settings import BuilderSettings
+from builder.worker import Attempt
+from db import builds, queue, repositories
+from db.engine import Database
+from db.enqueue import Wish
+from db.models import Build
+from db.status import Outcome, Status, Trigger
 from repo2hub.git_repository import BareRepository
 from repo2hub.git_server import GitServer
 from tests.acceptance.leftovers import nothing_is_left
 from tests.acceptance.registry import Registry
 from tests.acceptance.service import Service
 from tests.acceptance.standstill import Standstill
+from tests.conftest import COMMIT, NOW, RECIPE
 
 pytestmark = pytest.mark.engine
 
@@ -52,6 +64,27 @@ def test_cancelling_while_pushing(
         nothing_is_left(service, service.settings["IMAGE_PREFIX"])
     finally:
         os.kill(registry.pid, signal.SIGCONT)
+
+
+def test_a_wish_that_comes_when_the_build_has_been_stopped_to_be_cancelled_is_not_lost(
+    database: Database, tmp_path: Path
+) -> None:
+    wish: Wish = {"ref": "refs/heads/main", "commit": COMMIT, "recipe": RECIPE, "trigger": Trigger.PUSH}
+    with database.write() as session:
+        known = repositories.record(session, full_name="Org/Repo", now=NOW)
+        queue.place(session, repository=known, now=NOW, **wish)
+        running = queue.claim(session, worker="w", now=NOW)
+        assert running is not None and builds.get(session, running.id) is running  # with its repository
+        queue.cancel(session, running.id, by="alice", now=NOW)
+    stop = StopSignal()
+    stop.set(StopReason.CANCELLED)  # as the heartbeat does
+    with database.write() as session:
+        assert queue.place(session, repository=known, now=NOW, **wish).outcome is Outcome.JOINED
+    tools = Tools.of(BuilderSettings(data_dir=tmp_path), {})
+    Attempt(running, tools, database, stop).run()
+    tools.workspaces.close()
+    with database.read() as session:
+        assert session.get_one(Build, running.id).status is Status.QUEUED
 
 
 def test_a_builder_that_is_told_to_stop_gives_its_build_back_and_another_finishes_it(

@@ -32,7 +32,6 @@ _ENDS = [
     Result(Status.SUCCEEDED),
     Result(Status.FAILED, Reason.USER_ERROR, "package_not_found", "No such package"),
     Result(Status.FAILED, Reason.TIME_LIMIT),
-    Result(Status.CANCELLED, Reason.REQUESTED),
 ]
 _WISHES = ["push", "push", "push", *Trigger]
 _WORK = ["claim", "claim", "heartbeat", "tell", "finish", "retry", "retry", "retry", "release"]

@@ -67,6 +67,7 @@ class Model:
             return Outcome.QUEUED
         build.priority = min(build.priority, priority)
         build.force = build.force or force
+        build.cancel_requested = False
         if pushed_at and build.ref == ref and (build.pushed_at is None or build.pushed_at < pushed_at):
             build.pushed_at = pushed_at
         return Outcome.JOINED

@@ -1,15 +1,17 @@
-"""Reads of builds: pages, filters, and the place in the queue."""
+"""Reads of builds: lists, filters, and the place in the queue."""
 
 from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 
-from db import builds, queue, repositories
+from db import builds, history, queue, repositories
 from db.engine import Database
+from db.history import Filter
 from db.models import Build, Repository
-from db.queue import Enqueued, Lease
+from db.queue import Enqueued, Lease, Result
 from db.status import Beat, Status, Trigger
+from db.visibility import ALL
 from tests.conftest import NOW, RECIPE
 
 
@@ -20,17 +22,24 @@ def ids(enqueue: Callable[..., Enqueued]) -> list[int]:
     return [build.id for build in made if build]
 
 
-def listed(database: Database, **which: object) -> list[int]:
+ANY = Filter()
+
+
+def listed(database: Database, wanted: Filter = ANY, **which: int) -> list[int]:
     with database.read() as session:
-        return [build.id for build in builds.newest_first(session, **which)]  # type: ignore[arg-type]
+        return [build.id for build in history.newest_first(session, ALL, wanted, **which)]
 
 
 def test_builds_are_listed_newest_first_a_page_at_a_time(database: Database, ids: list[int]) -> None:
+    with database.write() as session:
+        for letter in "ab":
+            assert queue.claim(session, worker="w", now=NOW) is not None, letter
+        assert queue.finish(session, Lease(ids[1], 1), Result(Status.SUCCEEDED), now=NOW)
     newest_first = ids[::-1]
     assert listed(database) == newest_first
     pages = [listed(database, limit=2)]
     while pages[-1]:
-        pages.append(listed(database, limit=2, before=pages[-1][-1]))
+        pages.append(listed(database, limit=2, below=pages[-1][-1]))
     assert pages == [newest_first[:2], newest_first[2:4], newest_first[4:], []]
 
 
@@ -51,29 +60,30 @@ def test_builds_are_filtered_by_repository_ref_and_status(
             now=NOW,
         ).build
     assert dev and running and elsewhere
-    assert listed(database, repository_id=other.id) == [elsewhere.id]
-    assert listed(database, ref="refs/heads/dev") == [elsewhere.id, dev.id]
-    assert listed(database, repository_id=repository.id, ref="refs/heads/dev") == [dev.id]
-    assert listed(database, status=Status.RUNNING) == [running.id]
-    assert listed(database, status=Status.FAILED) == []
+    assert listed(database, Filter(other.id)) == [elsewhere.id]
+    assert listed(database, Filter(repository.id, ("refs/heads/dev",))) == [dev.id]
+    assert listed(database, Filter(status=Status.RUNNING)) == [running.id]
+    assert listed(database, Filter(status=Status.FAILED)) == []
 
 
 @pytest.mark.parametrize("number", [0, -1, 2**63 - 1, 2**63, 10**30, -(10**30)])
 def test_a_number_that_no_build_has_is_no_build(database: Database, ids: list[int], number: int) -> None:
     with database.read() as session:
         assert builds.get(session, number) is None
-    assert listed(database, before=number) == (ids[::-1] if number > 0 else [])
+    assert listed(database, below=number) == (ids[::-1] if number > 0 else [])
 
 
-def test_text_that_no_ref_can_be_finds_nothing(database: Database, ids: list[int]) -> None:
-    assert listed(database, ref="refs/heads/\0") == []
-    assert listed(database, ref="refs/heads/\ud800") == []
+@pytest.mark.parametrize("ref", ["refs/heads/\0", "refs/heads/\ud800"])
+def test_text_that_no_ref_can_be_finds_nothing(
+    database: Database, repository: Repository, ids: list[int], ref: str
+) -> None:
+    assert listed(database, Filter(repository.id, (ref,))) == []
 
 
 def test_a_build_comes_with_its_repository(database: Database, ids: list[int]) -> None:
     with database.read() as session:
         build = builds.get(session, ids[0])
-        newest = builds.newest_first(session)[0]
+        newest = history.newest_first(session, ALL, ANY)[0]
     assert build is not None and build.repository.full_name == "Org/Repo"
     assert newest.repository.full_name == "Org/Repo"
 

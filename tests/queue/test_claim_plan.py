@@ -13,11 +13,13 @@ from psycopg import ClientCursor
 from sqlalchemy import Connection, event, insert, text
 from sqlalchemy.orm import Session
 
-from db import builds, queue
+from db import builds, history, queue
 from db.engine import Database
+from db.history import Filter
 from db.models import Build, Repository
 from db.queue import Enqueued
 from db.status import Status, Trigger
+from db.visibility import ALL
 from tests.conftest import NOW, RECIPE
 from tests.queue.processes import LATER
 
@@ -83,10 +85,10 @@ def _generic_plan(connection: Connection, statement: str, parameters: dict[str, 
     connection.exec_driver_sql("SET LOCAL plan_cache_mode = force_generic_plan")
     connection.exec_driver_sql(f"PREPARE caught AS {prepared}")
     # EXECUTE takes no bound parameters: they are written into it.
-    places = ", ".join(["%s"] * len(names))
+    places = f"({', '.join(['%s'] * len(names))})" if names else ""
     writer = ClientCursor(connection.connection.cursor().connection)
     values = writer.mogrify(places, [parameters[name] for name in names])
-    rows = connection.exec_driver_sql(f"EXPLAIN EXECUTE caught({values})")
+    rows = connection.exec_driver_sql(f"EXPLAIN EXECUTE caught{values}")
     return "\n".join(row[0] for row in rows)
 
 
@@ -108,11 +110,16 @@ def test_a_reaper_reads_what_runs(full_database: Database) -> None:
 
 def test_the_position_in_the_queue_is_counted_in_the_queue(full_database: Database) -> None:
     with full_database.read() as session:
-        last = builds.newest_first(session, limit=1)[0]
+        last = session.get_one(Build, history.newest_id(session))
     plan = plan_of(full_database, lambda session: builds.queue_position(session, last))
     assert reads_only(plan, "ix_build_claim"), plan
 
 
-def test_what_is_active_is_found_among_the_active(full_database: Database) -> None:
-    plan = plan_of(full_database, builds.active)
+@pytest.mark.parametrize(
+    "read", [builds.active, lambda session: history.newest_first(session, ALL, Filter())]
+)
+def test_what_is_active_is_found_among_the_active(
+    full_database: Database, read: Callable[[Session], object]
+) -> None:
+    plan = plan_of(full_database, read)
     assert reads_only(plan, "uq_build_active"), plan

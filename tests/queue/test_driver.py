@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from sqlalchemy import bindparam, insert, select, text, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
 from db import driver
@@ -94,3 +94,9 @@ def test_a_read_outlives_the_connections_that_broke_while_idle(postgresql_url: s
         assert list(ended) == [True]
     assert driver.read(database, _REPOSITORY, {"name": "org/repo"}) == []
     database.dispose()
+
+
+@pytest.mark.parametrize("url", ["sqlite:////", "postgresql+psycopg://nobody@127.0.0.1:1/nothing"])
+def test_a_database_that_cannot_be_reached_is_sqlalchemys_error(url: str) -> None:
+    with pytest.raises(OperationalError):
+        driver.read(Database(url), _REPOSITORY, {"name": "org/repo"})

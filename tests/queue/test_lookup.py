@@ -30,7 +30,7 @@ def test_a_ref_is_found_with_its_commit_and_image(
 ) -> None:
     _push(database, repository, "refs/heads/main", COMMIT)
     _image(database, queued_build)
-    (row,) = lookup.refs(database, "gh", "oRg/rEpO", REFS, RECIPE)
+    (row,) = lookup.recorded(database, "gh", "oRg/rEpO", RECIPE, refs=REFS)
     assert (row.full_name, row.ref, row.commit, row.image) == ("Org/Repo", REFS[0], COMMIT, f"i:{RECIPE}")
     assert row.learnt_at == NOW and row.built_at == NOW
 
@@ -41,16 +41,16 @@ def test_an_image_of_another_recipe_or_commit_is_not_taken(
     _image(database, queued_build)
     _push(database, repository, "refs/heads/main", COMMIT)
     _push(database, repository, "refs/heads/other", "f" * 40)
-    (row,) = lookup.refs(database, "gh", "org/repo", REFS, "another")
+    (row,) = lookup.recorded(database, "gh", "org/repo", "another", refs=REFS)
     assert row.commit == COMMIT and row.image_id is None
-    (row,) = lookup.refs(database, "gh", "org/repo", ["refs/heads/other"], RECIPE)
+    (row,) = lookup.recorded(database, "gh", "org/repo", RECIPE, refs=["refs/heads/other"])
     assert row.commit == "f" * 40 and row.image is None
 
 
 def test_every_ref_that_a_name_may_mean_is_returned(database: Database, repository: Repository) -> None:
     _push(database, repository, "refs/heads/main", "a" * 40)
     _push(database, repository, "refs/tags/main", None)
-    rows = lookup.refs(database, "gh", "org/repo", REFS, RECIPE)
+    rows = lookup.recorded(database, "gh", "org/repo", RECIPE, refs=REFS)
     assert {(row.ref, row.commit) for row in rows} == {
         ("refs/heads/main", "a" * 40),
         ("refs/tags/main", None),
@@ -58,25 +58,25 @@ def test_every_ref_that_a_name_may_mean_is_returned(database: Database, reposito
 
 
 def test_the_default_branch_is_found_without_being_named(database: Database, repository: Repository) -> None:
-    (row,) = lookup.default_branch(database, "gh", "org/repo", RECIPE)
+    (row,) = lookup.recorded(database, "gh", "org/repo", RECIPE)
     assert row.ref is None and row.default_branch is None
     with database.write() as session:
         repositories.record(session, full_name="Org/Repo", default_branch="main", now=NOW)
     _push(database, repository, "refs/heads/main", COMMIT)
-    (row,) = lookup.default_branch(database, "gh", "org/repo", RECIPE)
+    (row,) = lookup.recorded(database, "gh", "org/repo", RECIPE)
     assert (row.ref, row.commit) == ("refs/heads/main", COMMIT)
 
 
 def test_a_commit_needs_no_ref(database: Database, queued_build: Build) -> None:
     _image(database, queued_build)
-    (row,) = lookup.commit(database, "gh", "org/repo", COMMIT, RECIPE)
+    (row,) = lookup.recorded(database, "gh", "org/repo", RECIPE, commit=COMMIT)
     assert (row.ref, row.commit, row.image) == (None, COMMIT, f"i:{RECIPE}")
 
 
 def test_an_unknown_repository_has_no_row(database: Database, repository: Repository) -> None:
-    assert lookup.refs(database, "gh", "org/other", REFS, RECIPE) == []
-    assert lookup.default_branch(database, "gh", "org/other", RECIPE) == []
-    assert lookup.commit(database, "gh", "org/other", COMMIT, RECIPE) == []
+    assert lookup.recorded(database, "gh", "org/other", RECIPE, refs=REFS) == []
+    assert lookup.recorded(database, "gh", "org/other", RECIPE) == []
+    assert lookup.recorded(database, "gh", "org/other", RECIPE, commit=COMMIT) == []
 
 
 def test_a_log_ends_at_the_last_chunk_of_its_newest_attempt(
@@ -99,8 +99,8 @@ def test_a_read_that_fails_is_the_databases_error_and_leaves_nothing_broken_behi
     rename("image", "hidden")
     for _ in range(20):  # more than the pool has connections
         with pytest.raises(DBAPIError):
-            lookup.commit(database, "gh", "org/repo", COMMIT, RECIPE)
+            lookup.recorded(database, "gh", "org/repo", RECIPE, commit=COMMIT)
     rename("hidden", "image")
-    assert lookup.commit(database, "gh", "org/repo", COMMIT, RECIPE)[0].image is None
+    assert lookup.recorded(database, "gh", "org/repo", RECIPE, commit=COMMIT)[0].image is None
     _image(database, queued_build)
-    assert lookup.commit(database, "gh", "org/repo", COMMIT, RECIPE)[0].built_at == NOW
+    assert lookup.recorded(database, "gh", "org/repo", RECIPE, commit=COMMIT)[0].built_at == NOW

@@ -196,3 +196,4 @@ def test_a_vanished_client_keeps_its_locks_for_a_minute_at_most(database: Databa
         parameters = driver.info.get_parameters()
     assert limit == "1min"
     assert (parameters["keepalives_idle"], parameters["keepalives_count"]) == ("30", "3")
+    assert parameters["tcp_user_timeout"] == "20000"

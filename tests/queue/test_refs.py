@@ -143,6 +143,16 @@ def test_an_answer_of_the_provider_is_recorded(main: Ref) -> None:
     assert main.head is None
 
 
+def test_what_an_answer_replaced_is_known_and_a_push_of_it_that_comes_late_changes_nothing(main: Ref) -> None:
+    main.push(B, before=A, at=1)
+    main.ask(B)
+    assert main.row.previous == A
+    main.ask(C)
+    assert main.row.previous == B
+    assert not main.push(B, before=A, at=1)
+    assert main.head == C
+
+
 def test_an_answer_that_was_asked_for_before_a_push_came_in_does_not_undo_it(main: Ref) -> None:
     main.ask(A)
     asked = main.clock

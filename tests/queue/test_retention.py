@@ -121,7 +121,7 @@ def test_what_is_used_meanwhile_is_not_forgotten(database: Database, built: Buil
 
 
 def test_what_was_forgotten_can_be_remembered_as_it_was(database: Database, built: Built) -> None:
-    built(1), built(2)
+    built(2), built(1)
 
     def record() -> dict[str, Any]:
         with database.read() as session:
@@ -129,16 +129,18 @@ def test_what_was_forgotten_can_be_remembered_as_it_was(database: Database, buil
             return {name: getattr(row, name) for name in Image.__table__.columns.keys()}
 
     before = record()
+    image_id = before.pop("id")
     with database.write() as session:
-        gone = retention.forget_image(session, before["id"], unused_since=SINCE)
+        gone = retention.forget_image(session, image_id, unused_since=SINCE)
     assert gone is not None
     with database.read() as session:
         assert images.find(session, before["repository_id"], before["commit"], RECIPE) is None
         assert not retention.is_wanted_again(session, gone)
+    built(3)  # which gets the id on SQLite: it was the highest
     for _ in range(2):
         with database.write() as session:
             retention.remember_image(session, gone)
-    assert record() == before
+    assert before.items() <= record().items()
 
 
 def test_what_is_built_again_meanwhile_is_wanted(

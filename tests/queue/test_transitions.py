@@ -219,6 +219,30 @@ def test_reaping_leaves_a_living_worker_alone(database: Database, lease: Lease) 
         assert queue.reap(session, now=NOW + queue.LEASE) == []
 
 
+def test_a_wish_for_a_build_that_is_being_cancelled_takes_that_back(
+    database: Database, enqueue: Callable[..., Enqueued], lease: Lease
+) -> None:
+    with database.write() as session:
+        queue.cancel(session, lease.build_id, by="bob", now=NOW)
+    joined = enqueue(ref="refs/heads/other")
+    assert joined.outcome is Outcome.JOINED and joined.build is not None
+    assert (joined.build.cancel_requested_at, joined.build.cancelled_by) == (None, None)
+    with database.write() as session:
+        assert queue.heartbeat(session, lease, now=NOW) is Beat.GO_ON
+        # But it has stopped already.
+        assert queue.release(session, lease, now=NOW)
+        again = queue.claim(session, worker="w", now=NOW)
+    assert again is not None and again.id == lease.build_id
+
+
+def test_a_release_of_a_build_that_was_to_be_cancelled_cancels_it(database: Database, lease: Lease) -> None:
+    with database.write() as session:
+        queue.cancel(session, lease.build_id, by="bob", now=NOW)
+        assert queue.release(session, lease, now=NOW)
+    build = reload(database, lease.build_id)
+    assert (build.status, build.reason, build.cancelled_by) == (Status.CANCELLED, Reason.REQUESTED, "bob")
+
+
 def test_reaping_a_build_that_was_to_be_cancelled_cancels_it(database: Database, lease: Lease) -> None:
     with database.write() as session:
         queue.cancel(session, lease.build_id, by=None, now=NOW)

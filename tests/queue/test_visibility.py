@@ -5,10 +5,12 @@ from itertools import product
 
 import pytest
 
-from db import builds, queue, repositories
+from db import history, queue, repositories
 from db.engine import Database
+from db.history import Filter
 from db.models import Build
 from db.status import Trigger
+from db.visibility import ALL
 from tests.conftest import NOW, RECIPE
 from webhook.person import ANYBODY, OWNER, Person, may_see_build, sees
 
@@ -44,7 +46,7 @@ def all_builds(database: Database) -> Sequence[Build]:
                     now=NOW,
                 )
     with database.read() as session:
-        found = builds.newest_first(session, limit=100)
+        found = history.newest_first(session, ALL, Filter(), limit=100)
     assert len(found) == 45
     return found
 
@@ -56,7 +58,7 @@ def test_the_condition_and_the_rule_agree(
     database: Database, all_builds: Sequence[Build], person: Person | None
 ) -> None:
     with database.read() as session:
-        listed = builds.newest_first(session, limit=100, sees=sees(person))
+        listed = history.newest_first(session, sees(person), Filter(), limit=100)
     shown = [build.id for build in all_builds if may_see_build(person, build)]
     assert [build.id for build in listed] == shown
 

@@ -27,6 +27,7 @@ from db.status import Trigger
 from tests.conftest import COMMIT, NOW
 from tests.web.slow_git import SlowGit
 from webhook.app import MAX_BODY, create_app
+from webhook.binder_events import RETRY_BROKEN
 from webhook.remote_refs import WAITING
 from webhook.serve import LINGER, THREADS_BESIDE_STREAMS, limit_sends
 from webhook.settings import WebSettings
@@ -50,6 +51,12 @@ def behind_a_path(settings: WebSettings, database: Database) -> FlaskClient:
     """A client of a service whose paths all begin with /services/binder/."""
     changed = settings.model_copy(update={"base_url": "/services/binder/"})
     return create_app(changed, database).test_client()
+
+
+@pytest.fixture
+def unreachable(settings: WebSettings) -> FlaskClient:
+    """A client of a service whose database is no database."""
+    return create_app(settings, Database("sqlite:////")).test_client()
 
 
 def test_everything_is_under_the_base_path(behind_a_path: FlaskClient) -> None:
@@ -91,6 +98,24 @@ def test_a_database_that_does_not_answer_is_a_503_without_its_message(
     assert response.status_code == 503 and response.headers["Retry-After"]
     assert response.json is not None and response.json["error"]["code"] == "database_unavailable"
     assert "was_build" not in response.text and "SELECT" not in response.text
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/v1/builds", "/api/v1/images/gh/org/repo/main", "/badge/gh/org/repo/main.svg"]
+)
+def test_a_database_that_cannot_be_reached_is_a_503_to_whatever_is_asked(
+    unreachable: FlaskClient, path: str
+) -> None:
+    response = unreachable.get(path)
+    assert response.status_code == 503 and response.headers["Retry-After"]
+    assert response.json is not None and response.json["error"]["code"] == "database_unavailable"
+
+
+def test_whoever_follows_a_build_comes_back_to_a_database_that_could_not_be_reached(
+    unreachable: FlaskClient,
+) -> None:
+    told = unreachable.get("/build/gh/org/repo/main?build_only=true").text
+    assert told.startswith(f"retry: {RETRY_BROKEN}\n\n") and '"status_code": 503' in told
 
 
 def test_a_fault_of_ours_is_a_500_without_its_message(app: Flask) -> None:

@@ -104,7 +104,8 @@ def test_a_running_build_is_building_and_a_cancelled_one_tells_nothing(
         queue.claim(session, worker="w", now=NOW)
     assert says(client.get("/badge/gh/org/repo.svg")) == "building"
     with database.write() as session:
-        queue.finish(session, Lease(build_id, 1), Result(Status.CANCELLED, Reason.REQUESTED), now=NOW)
+        queue.cancel(session, build_id, by=None, now=NOW)
+        queue.release(session, Lease(build_id, 1), now=NOW)
     assert says(client.get("/badge/gh/org/repo.svg")) == "none"
 
 

@@ -23,6 +23,7 @@ from webhook.settings import WebSettings
 
 HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 SAME_SITE = {**HTML, "Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"}
+LONG = "a-branch-with-a-long-name" * 9
 HOSTILE = "<script>alert(1)</script>\"'&\u202e\x1b[31m"
 
 
@@ -115,6 +116,33 @@ def test_filters_and_search_live_in_the_address(
     records.claim(numbers["running"])
     numbers["queued"] = records.push("5" * 40)
     assert rows(see(f"/?{query}")) == [numbers[name] for name in expected]
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ("repository=org/repo&ref=v1", 3),
+        ("repository=org/repo&ref=heads/v1&trigger=push", 2),
+        ("repository=org/repo&ref=refs/tags/v1&status=failed", 1),
+        ("repository=org/repo&ref=HEAD", 1),
+        ("repository=org/repo&ref=", 5),
+        ("status=succeeded", 2),
+        ("repository=org/repo&ref=nope", 0),
+        (f"repository=org/repo&ref={LONG}", 1),
+    ],
+)
+def test_the_api_lists_what_the_page_does(
+    see: See, client: FlaskClient, records: Records, query: str, count: int
+) -> None:
+    records.succeed(records.push("1" * 40))
+    records.succeed(records.push("2" * 40, "refs/heads/v1"))
+    records.fail(records.push("3" * 40, "refs/tags/v1"))
+    records.push("4" * 40, "refs/heads/v1")
+    records.push("5" * 40, f"refs/heads/{LONG}")
+    answer = client.get(f"/api/v1/builds?{query}").json
+    assert answer is not None
+    listed = [build["id"] for build in answer["builds"]]
+    assert len(listed) == count and listed == sorted(rows(see(f"/?{query}")), reverse=True)
 
 
 @pytest.mark.parametrize(

@@ -203,6 +203,15 @@ def test_a_build_is_cancelled_by_how_far_it_is(client: FlaskClient, records: Rec
     assert error_of(cancel(waiting)) == (409, "already_finished")
 
 
+def test_a_build_that_is_wished_for_again_is_not_cancelled(client: FlaskClient, records: Records) -> None:
+    build = records.push()
+    records.claim(build)
+    assert client.post(f"/api/v1/builds/{build}/cancel", json={}).status_code == 202
+    wish = {"repository": "org/repo", "ref": COMMIT}
+    joined = json_of(client.post("/api/v1/builds", json=wish), 202)
+    assert (joined["outcome"], joined["build"]["cancel_requested"]) == ("joined", False)
+
+
 def test_a_build_is_made_again_though_its_image_exists(client: FlaskClient, records: Records) -> None:
     first = records.push()
     records.succeed(first)

@@ -274,6 +274,21 @@ def test_a_cancelled_build_is_told_and_not_started_again_at_once(
     assert ask("gh/org/repo/main").until("Waiting")["build_id"] == rebuilt.json["build"]["id"]  # type: ignore[index]
 
 
+@pytest.mark.usefixtures("remote_repository")
+def test_a_build_that_is_being_cancelled_is_followed_to_its_end_and_not_wished_for(
+    ask: Ask, client: FlaskClient, records: Records, database: Database
+) -> None:
+    build = ask("gh/org/repo/main").until("Waiting")["build_id"]
+    lease = records.claim(build)
+    records.write(lease, "Fetching\n")
+    assert client.post(f"/api/v1/builds/{build}/cancel", json={}).status_code == 202
+    again = ask("gh/org/repo/main")
+    again.until("Fetching")
+    with database.write() as session:
+        assert queue.release(session, lease, now=NOW)
+    assert "cancelled" in again.ended()[-1]["message"]
+
+
 def test_a_build_that_the_queue_dropped_by_itself_is_started_at_once(
     ask: Ask, records: Records, database: Database
 ) -> None:
