@@ -20,8 +20,14 @@ DOCUMENTS = [
     *(f"docs/{name}.md" for name in ("settings", "access", "github", "operations")),
     *(f"examples/{name}/README.md" for name in ("dockerspawner", "tljh", "kubernetes", "z2jh")),
 ]
+SYSTEMD = ROOT / "examples" / "systemd"
+SERVICES = sorted(path.name for path in SYSTEMD.glob("*.service"))
 # Not for admins: `worker_name` has no reason to be changed, the errors are no setting.
 INTERNAL = {"secret_file_errors", "worker_name"}
+
+
+def unit_file(name: str) -> str:
+    return (SYSTEMD / name).read_text()
 
 
 def settings_in_the_table() -> set[str]:
@@ -63,12 +69,37 @@ def test_every_file_that_a_document_names_exists(document: str) -> None:
     assert missing + [path for path in sorted(named) if not (ROOT / path).exists()] == []
 
 
-@pytest.mark.parametrize("unit", sorted(path.name for path in (ROOT / "examples" / "systemd").iterdir()))
-@pytest.mark.parametrize("instance", ["webhook", "streams"])
-def test_what_a_systemd_unit_starts_can_be_started(unit: str, instance: str) -> None:
-    text = (ROOT / "examples" / "systemd" / unit).read_text()
-    (started,) = re.findall(r"^ExecStart=\S+/repo2hub (.*)$", text, re.MULTILINE)
-    name, *options = started.replace("%i", instance).split()
+def can_be_started(arguments: str) -> None:
+    name, *options = arguments.split()
     command = main.get_command(Context(main), name)
     assert command is not None
     command.make_context(name, options)  # raises for an option or a value that it does not know
+
+
+@pytest.mark.parametrize("unit", SERVICES)
+@pytest.mark.parametrize("instance", ["webhook", "streams"])
+def test_what_a_systemd_unit_starts_can_be_started(unit: str, instance: str) -> None:
+    (started,) = re.findall(r"^ExecStart=/opt/repo2hub/bin/repo2hub (.*)$", unit_file(unit), re.MULTILINE)
+    can_be_started(started.replace("%i", instance))
+
+
+@pytest.mark.parametrize("timer", sorted(path.name for path in SYSTEMD.glob("*.timer")))
+def test_a_timer_has_its_service_and_is_a_unit_that_can_be_enabled(timer: str) -> None:
+    assert timer.replace(".timer", ".service") in SERVICES
+    assert {"[Timer]", "[Install]"} < set(unit_file(timer).splitlines())
+
+
+@pytest.mark.parametrize("unit", SERVICES)
+def test_all_units_and_what_is_run_by_hand_work_on_the_same_settings(unit: str) -> None:
+    given = r"^(?:User|Environment|EnvironmentFile)=[^-].*$"
+    (by_hand,) = re.findall(
+        r"^systemd-run (.*) /opt/repo2hub/bin/repo2hub (.*)$",
+        (ROOT / "docs" / "operations.md").read_text().replace("\\\n", ""),
+        re.MULTILINE,
+    )
+    can_be_started(by_hand[1])
+    options = re.findall(r"-(p|E) (\S+)", by_hand[0])
+    lines = {value if kind == "p" else f"Environment={value}" for kind, value in options}
+    assert set(re.findall(given, unit_file(unit), re.MULTILINE)) == lines - {"SupplementaryGroups=docker"}
+    # A web process alone needs no engine, and may be on a machine that has none.
+    assert ("SupplementaryGroups=docker" in unit_file(unit)) == ("docker.service" in unit_file(unit))
