@@ -103,3 +103,10 @@ def test_all_units_and_what_is_run_by_hand_work_on_the_same_settings(unit: str) 
     assert set(re.findall(given, unit_file(unit), re.MULTILINE)) == lines - {"SupplementaryGroups=docker"}
     # A web process alone needs no engine, and may be on a machine that has none.
     assert ("SupplementaryGroups=docker" in unit_file(unit)) == ("docker.service" in unit_file(unit))
+
+
+@pytest.mark.parametrize("unit", SERVICES)
+def test_no_unit_opens_the_data_folder_to_other_users_of_the_machine(unit: str) -> None:
+    """systemd sets the mode at each start, to 0755 where the unit does not say."""
+    text = unit_file(unit)
+    assert ("StateDirectory=repo2hub\n" in text) == ("StateDirectoryMode=0700\n" in text)
