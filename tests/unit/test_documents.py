@@ -58,6 +58,18 @@ def test_every_command_that_a_document_names_exists(document: str) -> None:
     assert set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE)) <= targets
 
 
+def test_every_upgrade_of_a_hub_keeps_its_own_values_and_version() -> None:
+    """helm takes over the old values only where it is given none, and takes the newest chart unless told."""
+    texts = [(ROOT / document).read_text() for document in DOCUMENTS]
+    commands = [command for text in texts for command in re.findall(r"helm upgrade[^`\n]*", text)]
+    assert commands
+    for command in commands:
+        options = re.findall(r" (--?[\w-]+) (<[^>]+>|\S+)", command)
+        files = [value for option, value in options if option == "-f"]
+        assert files == ["<your values>", "examples/z2jh/values.yaml"], command  # the later one wins
+        assert {"-n", "--version"} <= {option for option, _ in options}, command
+
+
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_file_that_a_document_names_exists(document: str) -> None:
     text = (ROOT / document).read_text()
