@@ -1,6 +1,7 @@
 """What the documents say is so: settings, commands and make targets exist, and none is left out."""
 
 import re
+import tomllib
 
 import pytest
 from click import Context
@@ -24,6 +25,11 @@ SYSTEMD = ROOT / "examples" / "systemd"
 SERVICES = sorted(path.name for path in SYSTEMD.glob("*.service"))
 # Not for admins: `worker_name` has no reason to be changed, the errors are no setting.
 INTERNAL = {"secret_file_errors", "worker_name"}
+
+
+def extras(project: str) -> set[str]:
+    declared = tomllib.loads((ROOT / project / "pyproject.toml").read_text())["project"]
+    return set(declared["optional-dependencies"])
 
 
 def unit_file(name: str) -> str:
@@ -56,6 +62,24 @@ def test_every_command_that_a_document_names_exists(document: str) -> None:
     assert set(re.findall(r"(?:^|`|\$ )repo2hub ([a-z]+)", text, re.MULTILINE)) <= set(known)
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"(?:^|`)make ([a-z-]+)", text, re.MULTILINE)) <= targets
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_nothing_is_installed_from_a_package_index_that_is_on_none(document: str) -> None:
+    for arguments in re.findall(r"pip install ([^`\n]*)", (ROOT / document).read_text()):
+        assert not re.search(r"(^|[\s'\"])repo2hub", arguments), arguments
+        for project, wanted in re.findall(r"'\.(?:/(launcher))?\[([^]]*)\]'", arguments):
+            assert set(wanted.split(",")) <= extras(project), arguments
+
+
+def test_the_readme_says_why() -> None:
+    assert "on no package index yet" in (ROOT / "README.md").read_text()
+
+
+def test_the_launcher_leaves_a_hub_of_tljh_at_its_version() -> None:
+    text = (ROOT / "examples" / "tljh" / "README.md").read_text()
+    (arguments,) = re.findall(r"/opt/tljh/hub/bin/pip install (.*)", text)
+    assert arguments.split() == ["'./launcher[docker]'", "'jupyterhub<6'"]
 
 
 def test_every_upgrade_of_a_hub_keeps_its_own_values_and_version() -> None:
