@@ -82,6 +82,14 @@ def test_the_launcher_leaves_a_hub_of_tljh_at_its_version() -> None:
     assert arguments.split() == ["'./launcher[docker]'", "'jupyterhub<6'"]
 
 
+def test_the_builders_image_is_run_as_its_own_file_says() -> None:
+    readme, file = (ROOT / "README.md").read_text(), (ROOT / "Dockerfile.builder").read_text()
+    (said,) = re.findall(
+        r"^docker buildx build -f Dockerfile.builder.*?(?=^```)", readme, re.MULTILINE | re.DOTALL
+    )
+    assert "".join(f"#   {line}\n" for line in said.splitlines()) in file
+
+
 def test_every_upgrade_of_a_hub_keeps_its_own_values_and_version() -> None:
     """helm takes over the old values only where it is given none, and takes the newest chart unless told."""
     texts = [(ROOT / document).read_text() for document in DOCUMENTS]
