@@ -1,13 +1,12 @@
 # The builder in a container, building with the engine of the host whose socket it is given:
 #
 #   docker buildx build -f Dockerfile.builder -t repo2hub-builder .
-#   docker run --init -v /var/run/docker.sock:/var/run/docker.sock -e REPO2HUB_DATABASE_URL=... repo2hub-builder
+#   docker run -d --init --restart unless-stopped --name repo2hub-builder -v repo2hub-builder:/var/lib/repo2hub \
+#       --user 1000 --group-add "$(stat -c %g /var/run/docker.sock)" -v /var/run/docker.sock:/var/run/docker.sock \
+#       -v /etc/repo2hub/docker:/etc/repo2hub/docker:ro -e DOCKER_CONFIG=/etc/repo2hub/docker \
+#       -e REPO2HUB_DATABASE_URL -e REPO2HUB_REGISTRY_URL repo2hub-builder
 #
-# The socket belongs to root and the group docker. As another user than root the builder needs that group:
-#
-#   --user 1000 --group-add "$(stat -c %g /var/run/docker.sock)"
-#
-# Who may use the socket is as good as root on the host, in either case.
+# The socket belongs to root and the group docker. Who may use it is as good as root on the host, as whatever user.
 #
 # BASE_IMAGE is any Debian with Python 3.11 or newer and venv. Where TLS is intercepted, give one with your CA bundle.
 ARG BASE_IMAGE=python:3.11-slim-bookworm

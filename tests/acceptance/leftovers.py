@@ -21,13 +21,19 @@ def running_commands() -> list[str]:
     return found
 
 
-def nothing_is_left(service: Service, word: str, engine: docker.DockerClient | None = None) -> None:
-    """No process with `word` in its command line, no file of a build, no image under one of its working names."""
+def nothing_is_left(
+    service: Service, word: str, engine: docker.DockerClient | None = None, data_dir: Path | None = None
+) -> None:
+    """No process with `word` in its command line, no file of a build, no image under one of its working names.
+
+    `data_dir` is the builder's, where that is not the service's.
+    """
+    folder = data_dir or service.data_dir
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         left = [command for command in running_commands() if word in command]
-        files = list((service.data_dir / "work").glob("builder-*/build-*"))
-        names = working_names(engine or docker.from_env(), names_of(cache_key(service.data_dir)))
+        files = list((folder / "work").glob("builder-*/build-*"))
+        names = working_names(engine or docker.from_env(), names_of(cache_key(folder)))
         if not left and not files and not names:
             break
         time.sleep(0.2)

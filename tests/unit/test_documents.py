@@ -1,6 +1,7 @@
 """What the documents say is so: settings, commands and make targets exist, and none is left out."""
 
 import re
+import tomllib
 
 import pytest
 from click import Context
@@ -20,8 +21,19 @@ DOCUMENTS = [
     *(f"docs/{name}.md" for name in ("settings", "access", "github", "operations")),
     *(f"examples/{name}/README.md" for name in ("dockerspawner", "tljh", "kubernetes", "z2jh")),
 ]
+SYSTEMD = ROOT / "examples" / "systemd"
+SERVICES = sorted(path.name for path in SYSTEMD.glob("*.service"))
 # Not for admins: `worker_name` has no reason to be changed, the errors are no setting.
 INTERNAL = {"secret_file_errors", "worker_name"}
+
+
+def extras(project: str) -> set[str]:
+    declared = tomllib.loads((ROOT / project / "pyproject.toml").read_text())["project"]
+    return set(declared["optional-dependencies"])
+
+
+def unit_file(name: str) -> str:
+    return (SYSTEMD / name).read_text()
 
 
 def settings_in_the_table() -> set[str]:
@@ -53,6 +65,44 @@ def test_every_command_that_a_document_names_exists(document: str) -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
+def test_nothing_is_installed_from_a_package_index_that_is_on_none(document: str) -> None:
+    for arguments in re.findall(r"pip install ([^`\n]*)", (ROOT / document).read_text()):
+        assert not re.search(r"(^|[\s'\"])repo2hub", arguments), arguments
+        for project, wanted in re.findall(r"'\.(?:/(launcher))?\[([^]]*)\]'", arguments):
+            assert set(wanted.split(",")) <= extras(project), arguments
+
+
+def test_the_readme_says_why() -> None:
+    assert "on no package index yet" in (ROOT / "README.md").read_text()
+
+
+def test_the_launcher_leaves_a_hub_of_tljh_at_its_version() -> None:
+    text = (ROOT / "examples" / "tljh" / "README.md").read_text()
+    (arguments,) = re.findall(r"/opt/tljh/hub/bin/pip install (.*)", text)
+    assert arguments.split() == ["'./launcher[docker]'", "'jupyterhub<6'"]
+
+
+def test_the_builders_image_is_run_as_its_own_file_says() -> None:
+    readme, file = (ROOT / "README.md").read_text(), (ROOT / "Dockerfile.builder").read_text()
+    (said,) = re.findall(
+        r"^docker buildx build -f Dockerfile.builder.*?(?=^```)", readme, re.MULTILINE | re.DOTALL
+    )
+    assert "".join(f"#   {line}\n" for line in said.splitlines()) in file
+
+
+def test_every_upgrade_of_a_hub_keeps_its_own_values_and_version() -> None:
+    """helm takes over the old values only where it is given none, and takes the newest chart unless told."""
+    texts = [(ROOT / document).read_text() for document in DOCUMENTS]
+    commands = [command for text in texts for command in re.findall(r"helm upgrade[^`\n]*", text)]
+    assert commands
+    for command in commands:
+        options = re.findall(r" (--?[\w-]+) (<[^>]+>|\S+)", command)
+        files = [value for option, value in options if option == "-f"]
+        assert files == ["<your values>", "examples/z2jh/values.yaml"], command  # the later one wins
+        assert {"-n", "--version"} <= {option for option, _ in options}, command
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_file_that_a_document_names_exists(document: str) -> None:
     text = (ROOT / document).read_text()
     pattern = r"`((?:[\w-]+/)+[\w-]+\.py|(?:machine|tests)/[\w-]+|[\w-]+\.lock|Dockerfile\.builder)`"
@@ -63,12 +113,44 @@ def test_every_file_that_a_document_names_exists(document: str) -> None:
     assert missing + [path for path in sorted(named) if not (ROOT / path).exists()] == []
 
 
-@pytest.mark.parametrize("unit", sorted(path.name for path in (ROOT / "examples" / "systemd").iterdir()))
-@pytest.mark.parametrize("instance", ["webhook", "streams"])
-def test_what_a_systemd_unit_starts_can_be_started(unit: str, instance: str) -> None:
-    text = (ROOT / "examples" / "systemd" / unit).read_text()
-    (started,) = re.findall(r"^ExecStart=\S+/repo2hub (.*)$", text, re.MULTILINE)
-    name, *options = started.replace("%i", instance).split()
+def can_be_started(arguments: str) -> None:
+    name, *options = arguments.split()
     command = main.get_command(Context(main), name)
     assert command is not None
     command.make_context(name, options)  # raises for an option or a value that it does not know
+
+
+@pytest.mark.parametrize("unit", SERVICES)
+@pytest.mark.parametrize("instance", ["webhook", "streams"])
+def test_what_a_systemd_unit_starts_can_be_started(unit: str, instance: str) -> None:
+    (started,) = re.findall(r"^ExecStart=/opt/repo2hub/bin/repo2hub (.*)$", unit_file(unit), re.MULTILINE)
+    can_be_started(started.replace("%i", instance))
+
+
+@pytest.mark.parametrize("timer", sorted(path.name for path in SYSTEMD.glob("*.timer")))
+def test_a_timer_has_its_service_and_is_a_unit_that_can_be_enabled(timer: str) -> None:
+    assert timer.replace(".timer", ".service") in SERVICES
+    assert {"[Timer]", "[Install]"} < set(unit_file(timer).splitlines())
+
+
+@pytest.mark.parametrize("unit", SERVICES)
+def test_all_units_and_what_is_run_by_hand_work_on_the_same_settings(unit: str) -> None:
+    given = r"^(?:User|Environment|EnvironmentFile)=[^-].*$"
+    (by_hand,) = re.findall(
+        r"^systemd-run (.*) /opt/repo2hub/bin/repo2hub (.*)$",
+        (ROOT / "docs" / "operations.md").read_text().replace("\\\n", ""),
+        re.MULTILINE,
+    )
+    can_be_started(by_hand[1])
+    options = re.findall(r"-(p|E) (\S+)", by_hand[0])
+    lines = {value if kind == "p" else f"Environment={value}" for kind, value in options}
+    assert set(re.findall(given, unit_file(unit), re.MULTILINE)) == lines - {"SupplementaryGroups=docker"}
+    # A web process alone needs no engine, and may be on a machine that has none.
+    assert ("SupplementaryGroups=docker" in unit_file(unit)) == ("docker.service" in unit_file(unit))
+
+
+@pytest.mark.parametrize("unit", SERVICES)
+def test_no_unit_opens_the_data_folder_to_other_users_of_the_machine(unit: str) -> None:
+    """systemd sets the mode at each start, to 0755 where the unit does not say."""
+    text = unit_file(unit)
+    assert ("StateDirectory=repo2hub\n" in text) == ("StateDirectoryMode=0700\n" in text)
