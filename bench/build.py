@@ -16,8 +16,7 @@ import docker
 from bench import repository
 from bench.images import PREFIX, fresh_base_image, remove_images
 from bench.rounds import ratios, show, take_turns, verdict
-from builder import repo2docker
-from builder.base_image import python_version
+from builder import base_image, repo2docker
 from repo2hub.git_server import GitServer
 from tests.acceptance.registry import Registry
 from tests.acceptance.service import Service
@@ -37,7 +36,9 @@ def run(folder: Path) -> None:
             settings = {"REGISTRY_URL": registries[0].url, "IMAGE_PREFIX": PREFIX}
             ours = Service(folder / "ours", github.url, fresh_base_image(engine), settings)
             base = fresh_base_image(engine)
-            plain = Plain(folder / "plain", registries[1], base, python_version(engine, base))
+            plain = Plain(
+                folder / "plain", registries[1], base, base_image.make(engine, base, None).python_version
+            )
             ours.start_all()
             try:
                 _measure(github, ours, plain)

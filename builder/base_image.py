@@ -1,23 +1,32 @@
 """The image that generated Dockerfiles begin with: which one, its Python, and the certificates that it trusts.
 
 On a company network that intercepts TLS, nothing in a build reaches a package registry until the network's own
-certificate authority stands in the base image. `resolve` puts it there, once for each base image and bundle.
+certificate authority stands in the base image. `make` puts it there, once for each base image and bundle.
+
+A pull can take long, so `make` is a child process (see `engine_child`), which runs where `find` misses something.
 """
 
 import hashlib
 import io
+import sys
 import tarfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import docker
 from docker.errors import BuildError, DockerException, ImageNotFound
 from docker.models.images import Image
+from docker.utils import parse_repository_tag
 from requests.exceptions import RequestException
 
 from builder import engine as engines
+from builder import engine_child
+from builder.engine_child import say
 from builder.errors import InfrastructureError
+from builder.layers import Progress
 
 DEFAULT = "buildpack-deps:24.04"
 """repo2docker's own, by its short name; a test keeps them the same."""
@@ -56,28 +65,49 @@ _python_of: dict[str, str | None] = {}
 _ASK_PYTHON = "import sqlite3, ssl, sys, venv; print('%d.%d' % sys.version_info[:2])"
 
 
-def resolve(engine: docker.DockerClient, name: str | None, ca_bundle: Path | None) -> str:
-    """Return the reference to build from: `name` or the default, with the extra certificates where given.
+@dataclass(frozen=True)
+class Base:
+    """What to build from: a reference to the image, its id, and its Python as "3.11".
 
-    Raises InfrastructureError where the image cannot be had or the bundle cannot be put in.
+    That is None where it has none that a virtual environment can stand on, or where nobody wanted to know.
     """
-    image = name or DEFAULT
-    if ca_bundle is None:
-        return image
+
+    name: str
+    image_id: str = ""
+    python_version: str | None = None
+
+
+def find(engine: docker.DockerClient, name: str, ca_bundle: Path | None) -> Base | None:
+    """Return what `make` would, or None where something has to be made for it. Raises InfrastructureError."""
     with _answering():
-        return with_ca(engine, image, ca_bundle)
+        image = _held(engine, name)
+        if image is not None and ca_bundle is not None:
+            name, _ = _trusting(image, ca_bundle)
+            image = _held(engine, name)
+    if image is None or image.id not in _python_of:
+        return None
+    return Base(name, str(image.id), _python_of[image.id])
 
 
-def python_version(engine: docker.DockerClient, name: str) -> str | None:
-    """Return the image's Python as "3.11", or None where it has none that a virtual environment can stand on.
+def remember(base: Base) -> Base:
+    """Let `find` know what a child process has found out, and return it."""
+    _python_of[base.image_id] = base.python_version
+    return base
 
-    The image runs once, without a network, for each image id. Raises InfrastructureError where it cannot be had.
+
+def make(engine: docker.DockerClient, name: str, ca_bundle: Path | None) -> Base:
+    """Return the image `name`, or one made from it that trusts `ca_bundle` too, with its Python.
+
+    It is pulled if the engine does not hold it, and runs once, without a network, for each image id. Says how far
+    it is. Raises InfrastructureError where the image cannot be had or the bundle cannot be put in.
     """
     with _answering():
+        if ca_bundle is not None:
+            name = with_ca(engine, name, ca_bundle)
         image_id = str(_image(engine, name).id)
         if image_id not in _python_of:
             _python_of[image_id] = _ask_python(engine, image_id)
-    return _python_of[image_id]
+    return Base(name, image_id, _python_of[image_id])
 
 
 @contextmanager
@@ -94,19 +124,23 @@ def with_ca(engine: docker.DockerClient, name: str, ca_bundle: Path) -> str:
 
     The tag is the hash of what it is made from, so a second call finds it. Raises InfrastructureError.
     """
+    tag, files = _trusting(_image(engine, name), ca_bundle)
+    if _held(engine, tag) is None:
+        _build(engine, tag, files)
+    return tag
+
+
+def _trusting(image: Image, ca_bundle: Path) -> tuple[str, dict[str, bytes]]:
+    """Return the tag of the image that is made from `image`, and the files that it is made with."""
     try:
         certificates = ca_bundle.read_bytes()
     except OSError as exc:
-        raise _unusable(f"REPO2HUB_EXTRA_CA_CERTS cannot be read: {exc.strerror}") from exc
+        raise unusable(f"REPO2HUB_EXTRA_CA_CERTS cannot be read: {exc.strerror}") from exc
     if b"-----BEGIN CERTIFICATE-----" not in certificates:
-        raise _unusable("REPO2HUB_EXTRA_CA_CERTS names a file without a PEM certificate")
-    dockerfile = _DOCKERFILE.format(base=_image(engine, name).id).encode()
+        raise unusable("REPO2HUB_EXTRA_CA_CERTS names a file without a PEM certificate")
+    dockerfile = _DOCKERFILE.format(base=image.id).encode()
     tag = f"repo2hub-base-ca:{hashlib.sha256(dockerfile + certificates).hexdigest()[:16]}"
-    try:
-        engine.images.get(tag)
-    except ImageNotFound:
-        _build(engine, tag, {"Dockerfile": dockerfile, "extra.crt": certificates})
-    return tag
+    return tag, {"Dockerfile": dockerfile, "extra.crt": certificates}
 
 
 def _build(engine: docker.DockerClient, tag: str, files: dict[str, bytes]) -> None:
@@ -120,18 +154,41 @@ def _build(engine: docker.DockerClient, tag: str, files: dict[str, bytes]) -> No
     try:
         engine.images.build(fileobj=context, custom_context=True, tag=tag, rm=True, forcerm=True)
     except (BuildError, DockerException) as exc:
-        raise _unusable(f"REPO2HUB_EXTRA_CA_CERTS cannot be put into it: {exc}") from exc
+        raise unusable(f"REPO2HUB_EXTRA_CA_CERTS cannot be put into it: {exc}") from exc
 
 
 def _image(engine: docker.DockerClient, name: str) -> Image:
     """Return the image, pulled if the engine does not hold it."""
+    return _held(engine, name) or _pull(engine, name)
+
+
+def _held(engine: docker.DockerClient, name: str) -> Image | None:
     try:
-        try:
-            return engine.images.get(name)
-        except ImageNotFound:
-            return engine.images.pull(name)
+        return engine.images.get(name)
+    except ImageNotFound:
+        return None
     except DockerException as exc:
-        raise _unusable(f"{name} cannot be had: {exc}") from exc
+        raise _not_had(name, exc) from exc
+
+
+def _pull(engine: docker.DockerClient, name: str) -> Image:
+    say(text=f"[repo2hub] pulling the base image {name}")
+    repository, tag = parse_repository_tag(name)
+    progress = Progress()
+    try:
+        for event in engine.api.pull(repository, tag=tag or "latest", stream=True, decode=True):
+            if event.get("error"):  # docker-py does not raise for it
+                raise _not_had(name, event["error"])
+            line = progress.add(event, time.monotonic())
+            if line is not None:
+                say(text=line)
+        return engine.images.get(name)
+    except DockerException as exc:
+        raise _not_had(name, exc) from exc
+
+
+def _not_had(name: str, why: object) -> InfrastructureError:
+    return unusable(f"{name} cannot be had: {why}")
 
 
 def _ask_python(engine: docker.DockerClient, image_id: str) -> str | None:
@@ -153,9 +210,21 @@ def _ask_python(engine: docker.DockerClient, image_id: str) -> str | None:
     except DockerException as exc:
         if "executable file not found" in str(exc):
             return None
-        raise _unusable(f"the base image cannot be run: {exc}") from exc
+        raise unusable(f"the base image cannot be run: {exc}") from exc
     return str(answer.decode()).strip() if status == 0 else None
 
 
-def _unusable(why: str) -> InfrastructureError:
+def unusable(why: str) -> InfrastructureError:
+    """Return the error for a base image that cannot be used."""
     return InfrastructureError("base_image_unusable", f"The base image cannot be used: {why}")
+
+
+def _main(image: str, ca_bundle: str) -> int:
+    def work(engine: docker.DockerClient) -> None:
+        say(**asdict(make(engine, image, Path(ca_bundle) if ca_bundle else None)))
+
+    return engine_child.serve(work)
+
+
+if __name__ == "__main__":
+    sys.exit(_main(*sys.argv[1:]))

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from builder import (
     base_image,
     checkout,
-    child,
+    engine_child,
     fingerprint,
     git_folder,
     memory,
@@ -23,9 +23,10 @@ from builder import (
     uv_cache,
     vet,
 )
+from builder.base_image import Base
 from builder.child import StopSignal
 from builder.engine import Engine, LocalImage
-from builder.errors import InfrastructureError
+from builder.errors import InfrastructureError, UserError
 from builder.git_access import GitAccess
 from builder.settings import BuilderSettings
 from builder.working_names import WorkingNames
@@ -207,10 +208,11 @@ class _Bench:
         settings = self.tools.settings
         if settings.build_memory_limit is not None:
             memory.limit_build_steps(settings.build_memory_limit)
+        base = self._base()
         with self.tools.working_names.give(self.job.build_id, self.job.attempt) as working_name:
             try:
                 repo2docker.run(
-                    self._recipe(working_name),
+                    self._recipe(working_name, base),
                     home=self.folder / "home",
                     inherited=self.tools.environ,
                     write=self.report.write,
@@ -225,18 +227,35 @@ class _Bench:
                     self.engine.forget(working_name)
                 raise
 
-    def _recipe(self, image: str) -> repo2docker.Recipe:
-        settings, client = self.tools.settings, self.engine.client
-        base = base_image.resolve(client, settings.base_image, settings.extra_ca_certs)
-        uses_uv = "uv" in settings.buildpacks
+    def _base(self) -> Base:
+        """Return what to build from, pulled or made first where the engine does not have it."""
+        settings = self.tools.settings
+        image, bundle = settings.base_image or base_image.DEFAULT, settings.extra_ca_certs
+        if bundle is None and "uv" not in settings.buildpacks:
+            return Base(image)  # its Python does not matter, and whoever builds from it pulls it
+        base = base_image.find(self.engine.client, image, bundle)
+        return base or base_image.remember(self._make_base(image, bundle))
+
+    def _make_base(self, image: str, bundle: Path | None) -> Base:
+        try:
+            said = self._by_child("builder.base_image", image, str(bundle or ""))
+        except UserError as exc:  # a time limit: no commit is to blame for an image that all builds wait for
+            limit = f"{self.tools.settings.build_timeout:g} s (REPO2HUB_BUILD_TIMEOUT)"
+            raise base_image.unusable(f"{image} could not be had within {limit}") from exc
+        if not said:
+            raise base_image.unusable("what should make it ended without a word")
+        return Base(**said)
+
+    def _recipe(self, image: str, base: Base) -> repo2docker.Recipe:
+        settings = self.tools.settings
         return repo2docker.Recipe(
             checkout=self.source,
             image=image,
             repository_url=self.url,
             commit=self.job.commit,
             buildpacks=settings.buildpacks,
-            base_image=base,
-            python_version=base_image.python_version(client, base) if uses_uv else None,
+            base_image=base.name,
+            python_version=base.python_version,
             cache_id=self.tools.cache_id(self.job),
             repo_dir=settings.repo_dir,
             no_cache=self.job.force,
@@ -244,30 +263,19 @@ class _Bench:
 
     def push(self) -> str:
         """Push the image and return its manifest's digest."""
-        digests: list[str] = []
-        errors: list[str] = []
-
-        def on_line(line: str) -> None:
-            text, digest, error = registry.read_line(line)
-            if text:
-                self.report.write(text)
-            if digest:
-                digests.append(digest)
-            if error:
-                errors.append(error)
-                self.report.write(f"[repo2hub] not pushed: {error}")
-
         self.report.write(f"[repo2hub] pushing {self.image_name}")
-        environ = self.tools.environ
-        returncode = child.run(
-            registry.command(self.image_name),
-            env={name: value for name, value in environ.items() if not name.startswith("REPO2HUB_")},
+        said = self._by_child("builder.registry", self.image_name)
+        if "digest" not in said:
+            raise registry.failure("the push ended without a digest")
+        return str(said["digest"])
+
+    def _by_child(self, module: str, *arguments: str) -> dict[str, Any]:
+        return engine_child.run(
+            module,
+            *arguments,
+            environ=self.tools.environ,
             cwd=self.folder,
-            on_line=on_line,
+            write=self.report.write,
             stop=self.stop,
-            total_limit=self.tools.settings.build_timeout,
-            idle_limit=self.tools.settings.build_timeout,
+            limit=self.tools.settings.build_timeout,
         )
-        if returncode != 0 or not digests:
-            raise registry.failure(errors[-1] if errors else "the push ended without a digest")
-        return digests[-1]

@@ -32,7 +32,7 @@ class BuilderSettings(SharedSettings):
     extra_ca_certs: Path | None = None
     """A PEM bundle for builds behind a network that intercepts TLS."""
     build_timeout: float = Field(default=3600, gt=0)
-    """Seconds that fetching, building and pushing may take, each."""
+    """Seconds that fetching, pulling the base image, building and pushing may take, each."""
     build_idle_timeout: float = Field(default=900, gt=0)
     """Seconds that a build may go without a word."""
     build_memory_limit: Bytes | None = Field(default=None, ge=64 * 2**20)

@@ -8,7 +8,7 @@ holds is removed: by the builder itself in its idle time, or by the next one on 
 import hashlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from builder.engine import Engine
@@ -27,12 +27,16 @@ def names_of(key: bytes) -> str:
 class WorkingNames:
     """Gives one builder's images their names; `key` is the secret of its data folder."""
 
-    def __init__(self, workspaces: Workspaces, key: bytes) -> None:
+    def __init__(
+        self, workspaces: Workspaces, key: bytes, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._workspaces = workspaces
         self._prefix = names_of(key)
         self._held: set[str] = set()
         self._lock = threading.Lock()
-        self._late_until = time.monotonic() + _LATE
+        self._clock = clock
+        self._late_until = clock() + _LATE
+        self._swept_at = float("-inf")
 
     @contextmanager
     def give(self, build_id: int, attempt: int) -> Iterator[str]:
@@ -43,18 +47,22 @@ class WorkingNames:
         try:
             yield name
         except BaseException:
-            self._late_until = time.monotonic() + _LATE
+            self._late_until = self._clock() + _LATE
             raise
         finally:
             with self._lock:
                 self._held.discard(name)
 
     def is_due(self) -> bool:
-        """Say whether a name may be left: shortly after the start, and after a build that did not succeed."""
-        return time.monotonic() < self._late_until
+        """Say whether a name may be left: after the start, and after a build that did not succeed.
+
+        It stays so until a sweep has begun when nothing can come any more, however long none was possible.
+        """
+        return self._swept_at < self._late_until
 
     def sweep(self, engine: Engine) -> list[str]:
         """Remove what nobody holds, and return it. Raises InfrastructureError."""
+        begun = self._clock()
         found = engine.names(f"{self._prefix}*")
         living = self._workspaces.living()  # read after the names: who came since has none among them
         with self._lock:
@@ -63,6 +71,7 @@ class WorkingNames:
         left = [name for name in found if name not in held and (_builder(name) not in living - {mine})]
         for name in left:
             engine.forget(name)
+        self._swept_at = begun
         return left
 
 

@@ -15,7 +15,8 @@ class Workspaces:
     """A folder of this process under `data_dir/work`, held by a lock that dies with the process."""
 
     def __init__(self, data_dir: Path) -> None:
-        root = data_dir / "work"
+        # /proc, by which _sweep finds processes, knows their folders without links.
+        root = (data_dir / "work").resolve()
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.left_by = _sweep(root)
         """The names of builders of this data folder that were killed, whose place this one takes."""

@@ -1,7 +1,7 @@
 """A small HTTP server on loopback for what is told to others, which refuses, limits and hangs when told to.
 
 It stands in for hosts that tests cannot have: `tests/github_api.py` for GitHub's API, itself for whoever gets
-notifications. What is said to it goes over real sockets.
+notifications, others for an engine and a registry that hang. What is said to it goes over real sockets.
 """
 
 import json
@@ -78,8 +78,8 @@ class StandIn:
         self.asked.append(asked)
         planned = self.trouble.popleft() if self.trouble else self.always
         if planned is None:
-            return self.answer(asked)
-        if planned.after_doing:
+            planned = self.answer(asked)
+        elif planned.after_doing:
             self.answer(asked)
         if planned.hangs:
             self._over.wait(60)
@@ -104,9 +104,10 @@ class StandIn:
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
-                self.wfile.write(content)
+                if self.command != "HEAD":
+                    self.wfile.write(content)
 
-            do_GET = do_POST = handle_any
+            do_GET = do_HEAD = do_POST = handle_any
 
             def log_message(self, format: str, *arguments: Any) -> None:
                 pass

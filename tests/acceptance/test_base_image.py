@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -11,9 +12,13 @@ import docker
 import pytest
 
 from builder import base_image as base_images
+from builder import engine_child
+from builder.base_image import Base
+from builder.child import StopSignal
 from builder.errors import InfrastructureError
 from builder.uv_cache import cache_id
 from tests.acceptance.asking import ask, python
+from tests.acceptance.registry import Registry
 from tests.acceptance.test_uv_images import Images
 
 pytestmark = pytest.mark.engine
@@ -62,15 +67,49 @@ def test_the_python_of_an_image_is_asked_once_whatever_client_asks(
 ) -> None:
     command = "import sys; print('%d.%d' % sys.version_info[:2])"
     expected = run(base_image, "python3", "-c", command).stdout.strip()
-    assert base_images.python_version(engine, base_image) == expected
+    made = base_images.make(engine, base_image, None)
+    assert made.python_version == expected
 
     def must_not_run(*_arguments: object) -> str:
         raise AssertionError("the image was run again")
 
     monkeypatch.setattr(base_images, "_ask_python", must_not_run)
     other = docker.from_env()
-    assert base_images.python_version(other, base_image) == expected
+    assert base_images.find(other, base_image, None) == base_images.make(other, base_image, None) == made
     other.close()
+
+
+@pytest.fixture
+def far_image(engine: docker.DockerClient, base_image: str, registry: Registry) -> Iterator[str]:
+    """An image that a registry has and the engine has not, with a layer that the engine has not either."""
+    name = f"{registry.url.removeprefix('http://')}/base:1"
+    dockerfile = f"FROM {base_image}\nRUN echo {uuid.uuid4()} > /new\n"
+    engine.images.build(fileobj=io.BytesIO(dockerfile.encode()), tag=name, rm=True)
+    engine.images.push(name)
+    engine.images.remove(name)
+    yield name
+    engine.images.remove(name)
+
+
+def test_an_image_that_is_not_there_is_pulled_by_a_process_and_the_log_says_how_far_it_is(
+    engine: docker.DockerClient, base_image: str, far_image: str, tmp_path: Path
+) -> None:
+    assert base_images.find(engine, far_image, None) is None
+    log: list[str] = []
+    said = engine_child.run(
+        "builder.base_image",
+        *(far_image, ""),
+        environ=os.environ,
+        cwd=tmp_path,
+        write=log.append,
+        stop=StopSignal(),
+        limit=300,
+    )
+    assert log[0] == f"[repo2hub] pulling the base image {far_image}"
+    assert [line for line in log if line.endswith(": Pull complete")]
+    pulled = base_images.remember(Base(**said))
+    assert pulled.python_version == base_images.make(engine, base_image, None).python_version
+    assert base_images.find(engine, far_image, None) == pulled
 
 
 @pytest.mark.parametrize("missing", ["/usr/bin/python3*", "/usr/lib/python3*/sqlite3 /usr/lib/python3*/venv"])
@@ -80,7 +119,7 @@ def test_an_image_without_a_whole_python_has_none(
     dockerfile = f"FROM {base_image}\nRUN rm -rf {missing}\n"
     image, _ = engine.images.build(fileobj=io.BytesIO(dockerfile.encode()), rm=True)
     try:
-        assert base_images.python_version(engine, str(image.id)) is None
+        assert base_images.make(engine, str(image.id), None).python_version is None
         assert engine.containers.list(all=True, filters={"ancestor": image.id}) == [], (
             "nothing is left behind"
         )
@@ -90,19 +129,14 @@ def test_an_image_without_a_whole_python_has_none(
 
 def test_a_base_image_that_cannot_be_had_is_the_admins_to_mend(engine: docker.DockerClient) -> None:
     with pytest.raises(InfrastructureError, match=r"127\.0\.0\.1:1/nosuch:1 cannot be had"):
-        base_images.python_version(engine, "127.0.0.1:1/nosuch:1")
-
-
-def test_without_extra_certificates_the_base_image_is_used_as_it_is(engine: docker.DockerClient) -> None:
-    assert base_images.resolve(engine, "some/base:1", None) == "some/base:1"
-    assert base_images.resolve(engine, None, None) == base_images.DEFAULT
+        base_images.make(engine, "127.0.0.1:1/nosuch:1", None)
 
 
 def test_builds_on_a_base_without_certificates_reach_the_index_with_ours(
     engine: docker.DockerClient, base_without_ca: str, trusting_images: Images
 ) -> None:
     assert run(base_without_ca, *DOWNLOAD).returncode != 0, "nothing is trusted yet"
-    trusting = base_images.resolve(engine, base_without_ca, MACHINE_CA)
+    trusting = base_images.make(engine, base_without_ca, MACHINE_CA).name
     trusting_images.made.append(trusting)
     assert run(trusting, *DOWNLOAD).stderr == ""
     image, _ = trusting_images.build(
@@ -144,6 +178,8 @@ def test_the_trusting_image_is_made_once_for_a_base_and_a_bundle(
     trusting_images.made += [first, other]
     made = engine.images.get(first).id
     assert base_images.with_ca(engine, base_image, OTHER_CA) == first
+    base = base_images.make(engine, base_image, OTHER_CA)
+    assert base.name == first and base_images.find(engine, base_image, OTHER_CA) == base
     assert engine.images.get(first).id == made
     assert other != first
 

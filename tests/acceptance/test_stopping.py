@@ -24,6 +24,7 @@ from tests.acceptance.registry import Registry
 from tests.acceptance.service import Service
 from tests.acceptance.standstill import Standstill
 from tests.conftest import COMMIT, NOW, RECIPE
+from tests.stand_in import Answer, Asked, StandIn
 
 pytestmark = pytest.mark.engine
 
@@ -37,6 +38,34 @@ def test_cancelling_while_fetching(service: Service, repository: BareRepository,
         build = service.wait_for(build_id)
         assert (build["status"], build["reason"]) == ("cancelled", "requested")
         nothing_is_left(service, str(service.data_dir / "work"))
+
+
+class HangingRegistry(StandIn):
+    """A registry that has one image, whose content never comes."""
+
+    def answer(self, asked: Asked) -> Answer:
+        if asked.path == "/v2/":
+            return Answer(200)
+        if "/manifests/" not in asked.path:
+            return Answer(hangs=True)
+        kind = "application/vnd.docker.distribution.manifest.v2+json"
+        part = {"mediaType": "application/octet-stream", "size": 1000, "digest": f"sha256:{'0' * 64}"}
+        manifest = {"schemaVersion": 2, "mediaType": kind, "config": part, "layers": [part]}
+        return Answer(200, manifest, {"Content-Type": kind})
+
+
+def test_cancelling_while_the_base_image_is_pulled(
+    start_service: Callable[..., Service], repository: BareRepository
+) -> None:
+    with HangingRegistry() as registry:
+        image = f"{registry.url.removeprefix('http://')}/base:1"
+        service = start_service(BASE_IMAGE=image)
+        build_id = service.push(repository.full_name, repository.commit({"README.md": "x"}))["build"]
+        service.wait_for_log(build_id, f"pulling the base image {image}")
+        service.post(f"builds/{build_id}/cancel")
+        build = service.wait_for(build_id)
+        assert (build["status"], build["reason"]) == ("cancelled", "requested")
+        nothing_is_left(service, image)
 
 
 def test_cancelling_while_building(service: Service, repository: BareRepository) -> None:

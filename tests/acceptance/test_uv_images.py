@@ -51,7 +51,7 @@ class Images:
             commit="0" * 40,
             buildpacks=("uv",),
             base_image=base or self.base,
-            python_version=base_images.python_version(self.engine, base or self.base),
+            python_version=base_images.make(self.engine, base or self.base, None).python_version,
             cache_id=cache,
         )
         prepare_home(home, os.environ)

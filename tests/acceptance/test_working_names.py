@@ -51,6 +51,23 @@ def test_an_image_that_comes_after_its_build_was_stopped_is_removed(
         assert engine.images.list(held) and not engine.images.list(late)
 
 
+def test_an_image_that_comes_while_the_next_build_takes_the_only_slot_is_removed_after_that(
+    workspaces: Workspaces, engine: docker.DockerClient, base_image: str, tag: list[str]
+) -> None:
+    now = 1000.0
+    names = WorkingNames(workspaces, KEY, clock=lambda: now)
+    with Engine() as client:
+        with pytest.raises(KeyboardInterrupt), names.give(7, 1) as late:
+            raise KeyboardInterrupt
+        assert names.sweep(client) == [], "the engine has not finished it yet"
+        with names.give(8, 1):
+            bring(engine, base_image, late, tag)
+            now += 300
+        assert names.is_due()
+        assert names.sweep(client) == [late]
+        assert not names.is_due()
+
+
 def test_what_a_dead_builder_left_goes_and_what_others_hold_stays(
     workspaces: Workspaces, engine: docker.DockerClient, base_image: str, tag: list[str], tmp_path: Path
 ) -> None:

@@ -40,20 +40,27 @@ def test_a_folder_is_gone_with_its_build_even_one_without_permissions(tmp_path: 
     assert left(tmp_path) == []
 
 
-def test_what_a_killed_builder_has_left_is_ended_and_removed_by_the_next(tmp_path: Path) -> None:
-    argv = [sys.executable, "-c", KILLED, str(tmp_path)]
+@pytest.mark.parametrize("reached", ["as it is", "through a link"])
+def test_what_a_killed_builder_has_left_is_ended_and_removed_by_the_next(
+    tmp_path: Path, reached: str
+) -> None:
+    data = tmp_path / "data"
+    if reached == "through a link":
+        (tmp_path / "disk").mkdir()
+        data.symlink_to(tmp_path / "disk")
+    argv = [sys.executable, "-c", KILLED, str(data)]
     pipe = subprocess.PIPE
     with subprocess.Popen(argv, stdin=pipe, stdout=pipe, text=True) as killed:
         assert killed.stdout is not None
         child = int(killed.stdout.readline())
-        living = Workspaces(tmp_path)
-        assert len(left(tmp_path)) == 2, "it lives, so it is left alone"
+        living = Workspaces(data)
+        assert len(left(data)) == 2, "it lives, so it is left alone"
         living.close()
         killed.kill()
     folder = Path(f"/proc/{child}/cwd").readlink()
-    assert folder.is_relative_to(tmp_path)
-    Workspaces(tmp_path).close()
-    assert left(tmp_path) == []
+    assert folder.is_relative_to(data.resolve())
+    Workspaces(data).close()
+    assert left(data) == []
     assert not Path(f"/proc/{child}/cwd").exists()
 
 
