@@ -1,5 +1,6 @@
 """The local container engine, through the docker SDK: is it there, what images does it hold."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -11,6 +12,7 @@ from requests.exceptions import RequestException
 from builder.errors import InfrastructureError
 
 _TIMEOUT = 60  # seconds for one answer of the engine
+_REPLACED = ".replaced-repo2hub-"
 
 
 @dataclass(frozen=True)
@@ -67,9 +69,17 @@ class Engine:
         ]
 
     def rename(self, old: str, new: str) -> LocalImage:
-        """Give the image `old` the name `new` instead, taking that name from whatever had it."""
+        """Give the image `old` the name `new` instead, taking that name from whatever had it.
+
+        What had it is removed, but for one that a container uses: that is among `replaced`.
+        """
         repository, _, tag = new.rpartition(":")
+        before = self.inspect(new)
+        # Of the same repository: by a name of another one the engine would keep what it has pushed.
+        replaced = before and f"{tag}{_REPLACED}{before.id.removeprefix('sha256:')[:12]}"
         try:
+            if replaced:
+                self.client.api.tag(new, repository, replaced)
             self.client.api.tag(old, repository, tag, force=True)
             self.client.api.remove_image(old, noprune=True)
         except (DockerException, RequestException) as exc:
@@ -77,7 +87,19 @@ class Engine:
         image = self.inspect(new)
         if image is None:
             raise InfrastructureError("engine_unavailable", "The image vanished from the container engine.")
+        if replaced:
+            with suppress(InfrastructureError):  # the new one is there, which matters more
+                self.forget(f"{repository}:{replaced}")
         return image
+
+    def replaced(self) -> list[str]:
+        """Return the names of images that were built again while a container used them."""
+        try:
+            images = self.client.api.images()
+        except (DockerException, RequestException) as exc:
+            raise unavailable() from exc
+        names = [name for image in images for name in image["RepoTags"] or []]
+        return [name for name in names if _REPLACED in name.rpartition(":")[2]]
 
     def forget(self, name: str) -> bool:
         """Remove a name, and the image with it where it has no other; False where a container uses it."""

@@ -40,23 +40,26 @@ def remove_images(
 ) -> Removed:
     """Remove images from the engine, and from the records where no registry has them.
 
+    What was built again while a container used it has no record any more, and goes with them.
     Raises InfrastructureError where the engine does not answer; what was not removed by then has its record again.
     """
     in_use = engine.names_in_use()
     used = [image.name for image in images if image.name in in_use]
     free = [image for image in images if image.name not in in_use]
+    at_once = engine.replaced() + [image.name for image in free if in_registry]
+    kept = [name for name in at_once if not engine.forget(name)]
+    gone = len(at_once) - len(kept)
     if in_registry:
-        kept = [image.name for image in free if not engine.forget(image.name)]
-        return Removed(len(free) - len(kept), (*used, *kept))
+        return Removed(gone, (*used, *kept))
     records: list[dict[str, Any]] = []
     try:
         _forget(database, free, unused_since, records)
         if records:
             wait(GRACE)
-        removed, kept = _remove(database, engine, records)
+        removed, refused = _remove(database, engine, records)
     finally:
         _remember(database, records)  # of what was not come to: an engine that is away, Ctrl-C
-    return Removed(removed, (*used, *kept))
+    return Removed(gone + removed, (*used, *kept, *refused))
 
 
 def _remove(database: Database, engine: Engine, records: list[dict[str, Any]]) -> tuple[int, list[str]]:

@@ -1,7 +1,7 @@
 """`repo2hub prune` on a real engine: what it shows, what goes, and what a container keeps."""
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from db.engine import Database
 from db.models import Image
 from db.queue import Lease, Result
 from db.status import Status, Trigger
+from tests.acceptance.registry import Registry
 from tests.acceptance.service import Service
 from tests.conftest import RECIPE
 
@@ -182,3 +183,52 @@ def test_ctrl_c_costs_no_record(database: Database, names: list[str], engine: do
     with Engine() as ours, pytest.raises(KeyboardInterrupt):
         prune.remove_images(database, ours, found, unused_since=since, in_registry=False, wait=ctrl_c)
     assert recorded(database) == names and all(is_there(engine, name) for name in names)
+
+
+@pytest.fixture
+def build_again(
+    engine: docker.DockerClient, base_image: str, registry: Registry
+) -> Iterator[Callable[[], tuple[str, str]]]:
+    """Give an image its final name in the place of the one before, push it, and return that name and its id."""
+    name = f"{registry.url.removeprefix('http://')}/org/repo:{'c' * 40}-{RECIPE}"
+    made = []
+
+    def build() -> tuple[str, str]:
+        container = engine.containers.create(base_image, ["true"], labels={"of": uuid.uuid4().hex})
+        made.append(str(container.commit("r2htest-again", "1").id))
+        container.remove()
+        with Engine() as ours:
+            assert ours.rename("r2htest-again:1", name).id == made[-1]
+        engine.images.push(name)
+        return name, made[-1]
+
+    yield build
+    for image_id in made:
+        if is_there(engine, image_id):
+            engine.images.remove(image_id, force=True)
+
+
+def test_a_build_again_leaves_nothing_of_the_image_before(
+    build_again: Callable[[], tuple[str, str]], engine: docker.DockerClient
+) -> None:
+    (_, before), (_, now) = build_again(), build_again()
+    assert is_there(engine, now) and not is_there(engine, before)
+
+
+def test_an_image_that_was_built_again_while_a_container_used_it_is_pruned_when_none_does(
+    build_again: Callable[[], tuple[str, str]], database: Database, engine: docker.DockerClient
+) -> None:
+    def kept_by_prune() -> list[str]:
+        with Engine() as ours:
+            done = prune.remove_images(database, ours, [], unused_since=LONG_AGO, in_registry=False)
+        return [kept for kept in done.kept if kept.startswith(name)]
+
+    name, before = build_again()
+    container = engine.containers.create(name, ["true"])
+    try:
+        _, now = build_again()
+        assert len(kept_by_prune()) == 1 and is_there(engine, before)
+    finally:
+        container.remove()
+    assert kept_by_prune() == []
+    assert is_there(engine, now) and not is_there(engine, before)
