@@ -4,6 +4,7 @@ import json
 
 import docker
 import pytest
+from docker.errors import ImageNotFound
 
 from repo2hub.delivery import ZERO
 from repo2hub.git_server import BareRepository
@@ -104,10 +105,13 @@ def test_a_rebuild_builds_although_the_image_exists_and_uses_no_cached_step(
     service.wait_for(first)
     image = service.image(repository.full_name, "main")["image"]
     stamp = engine.containers.run(image, ["cat", "/stamp"], remove=True)
+    replaced = engine.images.get(image).id
     again = service.post(f"builds/{first}/rebuild")
     assert again.status_code == 202
     service.wait_for(again.json()["build"]["id"])
     assert engine.containers.run(image, ["cat", "/stamp"], remove=True) != stamp
+    with pytest.raises(ImageNotFound):
+        engine.images.get(replaced)
 
 
 def test_the_command_line_asks_follows_and_looks_up(service: Service, repository: BareRepository) -> None:
