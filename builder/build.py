@@ -5,7 +5,7 @@ wrong is raised.
 """
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ from builder import (
 from builder.base_image import Base
 from builder.child import StopSignal
 from builder.engine import Engine, LocalImage
-from builder.errors import InfrastructureError, UserError
+from builder.errors import InfrastructureError
 from builder.git_access import GitAccess
 from builder.settings import BuilderSettings
 from builder.working_names import WorkingNames
@@ -237,11 +237,7 @@ class _Bench:
         return base or base_image.remember(self._make_base(image, bundle))
 
     def _make_base(self, image: str, bundle: Path | None) -> Base:
-        try:
-            said = self._by_child("builder.base_image", image, str(bundle or ""))
-        except UserError as exc:  # a time limit: no commit is to blame for an image that all builds wait for
-            limit = f"{self.tools.settings.build_timeout:g} s (REPO2HUB_BUILD_TIMEOUT)"
-            raise base_image.unusable(f"{image} could not be had within {limit}") from exc
+        said = self._by_child(base_image.unusable, "builder.base_image", image, str(bundle or ""))
         if not said:
             raise base_image.unusable("what should make it ended without a word")
         return Base(**said)
@@ -264,12 +260,14 @@ class _Bench:
     def push(self) -> str:
         """Push the image and return its manifest's digest."""
         self.report.write(f"[repo2hub] pushing {self.image_name}")
-        said = self._by_child("builder.registry", self.image_name)
+        said = self._by_child(registry.failure, "builder.registry", self.image_name)
         if "digest" not in said:
             raise registry.failure("the push ended without a digest")
         return str(said["digest"])
 
-    def _by_child(self, module: str, *arguments: str) -> dict[str, Any]:
+    def _by_child(
+        self, failure: Callable[[str], InfrastructureError], module: str, *arguments: str
+    ) -> dict[str, Any]:
         return engine_child.run(
             module,
             *arguments,
@@ -278,4 +276,5 @@ class _Bench:
             write=self.report.write,
             stop=self.stop,
             limit=self.tools.settings.build_timeout,
+            failure=failure,
         )

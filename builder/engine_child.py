@@ -19,7 +19,7 @@ from urllib3.exceptions import HTTPError
 
 from builder import child, engine
 from builder.child import StopSignal
-from builder.errors import InfrastructureError
+from builder.errors import InfrastructureError, UserError
 
 _TIMEOUT = 300  # seconds without a word from the engine
 
@@ -32,10 +32,12 @@ def run(
     write: Callable[[str], None],
     stop: StopSignal,
     limit: float,
+    failure: Callable[[str], InfrastructureError],
 ) -> dict[str, Any]:
     """Run a module that ends in `serve`, and return what it said, but for the text, which `write` gets.
 
-    Raises what `child.run` raises, and the InfrastructureError that the module raised.
+    Raises Stopped, the InfrastructureError that the module raised, and `failure` of the words for one that takes
+    longer than `limit` seconds: no commit is to blame for what all builds wait for.
     """
     said: dict[str, Any] = {}
 
@@ -45,15 +47,18 @@ def run(
             write(text)
         said.update(words)
 
-    child.run(
-        [sys.executable, "-P", "-m", module, *arguments],
-        env={name: value for name, value in environ.items() if not name.startswith("REPO2HUB_")},
-        cwd=cwd,
-        on_line=on_line,
-        stop=stop,
-        total_limit=limit,
-        idle_limit=limit,
-    )
+    try:
+        child.run(
+            [sys.executable, "-P", "-m", module, *arguments],
+            env={name: value for name, value in environ.items() if not name.startswith("REPO2HUB_")},
+            cwd=cwd,
+            on_line=on_line,
+            stop=stop,
+            total_limit=limit,
+            idle_limit=limit,
+        )
+    except UserError as exc:
+        raise failure(f"it took longer than {limit:g} s (REPO2HUB_BUILD_TIMEOUT)") from exc
     if "error" in said:
         raise InfrastructureError(said["cause"], said["error"])
     return said

@@ -65,6 +65,7 @@ def make(folder: Path, pull: Answer, log: list[str]) -> None:
             write=log.append,
             stop=stop,
             limit=60,
+            failure=base_image.unusable,
         )
 
 
