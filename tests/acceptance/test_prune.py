@@ -223,7 +223,7 @@ def test_an_image_that_was_built_again_while_a_container_used_it_is_pruned_when_
 ) -> None:
     def kept_by_prune() -> list[str]:
         with Engine() as ours:
-            done = prune.remove_images(database, ours, [], unused_since=LONG_AGO, in_registry=False)
+            done = prune.remove_images(database, ours, [], unused_since=LONG_AGO)
         return [kept for kept in done.kept if kept.startswith(name)]
 
     name, before = build_again()
