@@ -104,6 +104,7 @@ def test_an_image_that_is_not_there_is_pulled_by_a_process_and_the_log_says_how_
         write=log.append,
         stop=StopSignal(),
         limit=300,
+        failure=base_images.unusable,
     )
     assert log[0] == f"[repo2hub] pulling the base image {far_image}"
     assert [line for line in log if line.endswith(": Pull complete")]
