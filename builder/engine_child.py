@@ -83,11 +83,8 @@ def serve(work: Callable[[docker.DockerClient], None]) -> int:
             work(client)
     except InfrastructureError as exc:
         error = exc
-    except (
-        DockerException,
-        RequestException,
-        HTTPError,
-    ) as exc:  # the last is raised in the middle of an answer
+    except (DockerException, RequestException, HTTPError) as exc:
+        # The last is raised in the middle of an answer.
         say(text=f"[repo2hub] the container engine does not answer: {exc}")
         error = engine.unavailable()
     else:

@@ -81,9 +81,8 @@ def is_wanted_again(session: Session, record: dict[str, Any]) -> bool:
 def remember_image(session: Session, record: dict[str, Any]) -> None:
     """Put back what `forget_image` returned, unless it was built again meanwhile."""
     key = {name: record[name] for name in ("repository_id", "commit", "recipe")}
-    values = {
-        name: value for name, value in record.items() if name != "id"
-    }  # which another image may have by now
+    # Its id may be another image's by now.
+    values = {name: value for name, value in record.items() if name != "id"}
     insert_missing(session, Image, [values], key=key)
 
 

@@ -95,9 +95,8 @@ def parse(given: Mapping[str, str], github_url: str) -> Query:
     if values["ref"] and not values["repository"]:
         raise Problem(422, "bad_ref", "Give the repository that the ref is of.")
     if values["ref"]:
-        parse_ref(
-            values["ref"]
-        )  # now: what is refused later, or is not, tells whether there is the repository
+        # Before the repository is looked for: refused only where there is one, it would tell that there is.
+        parse_ref(values["ref"])
     if values["status"]:
         word(values["status"], "status", Status)
     if values["trigger"]:
