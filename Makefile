@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
-FAST := $(PYTHON) -m pytest -q -n auto --dist loadgroup tests/unit tests/queue tests/web
+FAST := $(PYTHON) -m pytest -q -n auto --dist loadgroup tests --ignore tests/acceptance
 # One that fails is run once more, and listed at the end: see CONTRIBUTING.md.
 ACCEPTANCE := $(PYTHON) -m pytest -n 2 --dist loadfile --reruns 1 --rerun-show-tracebacks --durations 15 tests/acceptance
 COMPILE := .venv/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
@@ -22,13 +22,13 @@ help: ## Show this list
 run: ## See it work: from a signed push to a running JupyterLab, then stay up until Ctrl-C
 	@machine/packages git ca-certificates
 	@machine/venv
-	@machine/with-engine .venv/bin/repo2hub demo
+	@machine/with-engine $(PYTHON) -m demo
 
 hub: ## Try the launcher: a JupyterHub with DockerSpawner, ready to log in, until Ctrl-C
 	@machine/packages git ca-certificates
 	@machine/venv
 	@machine/node-packages
-	@PATH="$(CURDIR)/machine/npm/node_modules/.bin:$$PATH" machine/with-engine .venv/bin/repo2hub demo-hub
+	@PATH="$(CURDIR)/machine/npm/node_modules/.bin:$$PATH" machine/with-engine $(PYTHON) -m demo hub
 
 test: ## Run every test, with a real engine, registry and both databases
 	@machine/packages git ca-certificates postgresql docker-registry chromium nginx-light

@@ -9,7 +9,19 @@ from pathlib import Path
 
 import structlog
 
-from bench import badge, binder_api, build, burst, launch, lookup, machine, overhead, pages, viewers, webhook
+from bench.harness import machine_load
+from bench.measurements import (
+    badge,
+    binder_api,
+    build,
+    burst,
+    launch,
+    lookup,
+    overhead,
+    pages,
+    viewers,
+    webhook,
+)
 
 BENCHMARKS: dict[str, Callable[[Path], None]] = {
     "lookup": lookup.run,
@@ -38,9 +50,9 @@ def main() -> None:
     root = Path(os.environ.get("TMPDIR", "/var/tmp"))
     for name in names:
         with tempfile.TemporaryDirectory(prefix=f"repo2hub-bench-{name}-", dir=root) as folder:
-            print(f"\n{name}\n  machine      {machine.describe(Path(folder))}", flush=True)
+            print(f"\n{name}\n  machine      {machine_load.describe_machine(Path(folder))}", flush=True)
             BENCHMARKS[name](Path(folder))
-            print(f"  machine      {machine.describe(Path(folder))}", flush=True)
+            print(f"  machine      {machine_load.describe_machine(Path(folder))}", flush=True)
 
 
 if __name__ == "__main__":

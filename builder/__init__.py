@@ -1,0 +1,1 @@
+"""The worker: claims builds, runs them, reports how they end."""

@@ -1,6 +1,6 @@
 """One build, top to bottom, as a recipe: fetch, vet, fingerprint, run repo2docker, push.
 
-It knows nothing of the database: what it learns goes to a `Reporter`, what it made is returned, and what went
+It knows nothing of the database: what it learns goes to a `BuildObserver`, what it made is returned, and what went
 wrong is raised.
 """
 
@@ -11,27 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from builder import (
-    base_image,
-    checkout,
-    engine_child,
-    fingerprint,
-    git_folder,
-    memory,
-    registry,
-    repo2docker,
-    uv_cache,
-    vet,
-)
-from builder.base_image import Base
-from builder.child import StopSignal
-from builder.engine import Engine, LocalImage
+from base.git_environment import is_at_github, repository_url, server_url
+from builder.buildpacks import fingerprint, repo2docker, uv_cache
+from builder.child_process import StopSignal
+from builder.engine import base_image, docker_subprocess, memory_limit, registry
+from builder.engine.base_image import PreparedBase
+from builder.engine.docker_client import Engine, LocalImage
+from builder.engine.temporary_tags import TemporaryTags
 from builder.errors import InfrastructureError
-from builder.git_access import GitAccess
 from builder.settings import BuilderSettings
-from builder.working_names import WorkingNames
-from builder.workspace import Workspaces, cache_key
-from db.github import is_at_github, repository_url, server_url
+from builder.source import checkout, git_folder, validation
+from builder.source.git_access import GitAccess
+from builder.workspace import Workspaces, builder_secret
 from db.status import Phase
 
 MAX_CHECKOUT_BYTES = 10 * 2**30
@@ -60,7 +51,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Built:
+class BuiltImage:
     """The image that a build made: its name, its digest (see `db.models.Image`) and its size in bytes."""
 
     name: str
@@ -68,7 +59,7 @@ class Built:
     size: int
 
 
-class Reporter(Protocol):
+class BuildObserver(Protocol):
     """Who is told how it goes."""
 
     def phase(self, phase: Phase) -> None: ...
@@ -79,13 +70,13 @@ class Reporter(Protocol):
 
 
 @dataclass(frozen=True)
-class Tools:
+class BuilderContext:
     """What every build of this process shares."""
 
     settings: BuilderSettings
     workspaces: Workspaces
-    working_names: WorkingNames
-    cache_key: bytes
+    temporary_tags: TemporaryTags
+    builder_secret: bytes
     environ: Mapping[str, str]
     """The builder's own environment; each child gets the few variables that it needs."""
 
@@ -93,8 +84,8 @@ class Tools:
     def of(cls, settings: BuilderSettings, environ: Mapping[str, str]) -> Self:
         """Return the tools for a data folder, with a workspace to be closed at the end."""
         workspaces = Workspaces(settings.data_dir)
-        key = cache_key(settings.data_dir)
-        return cls(settings, workspaces, WorkingNames(workspaces, key), key, environ)
+        key = builder_secret(settings.data_dir)
+        return cls(settings, workspaces, TemporaryTags(workspaces, key), key, environ)
 
     @property
     def worker(self) -> str:
@@ -104,7 +95,7 @@ class Tools:
     @property
     def killed_workers(self) -> list[str]:
         """The names of those that were killed and whose place this process takes."""
-        return [self._worker(name) for name in self.workspaces.left_by]
+        return [self._worker(name) for name in self.workspaces.killed_builders]
 
     def _worker(self, workspace: str) -> str:
         return f"{self.settings.worker_name}-{workspace.removeprefix('builder-')}"
@@ -116,26 +107,26 @@ class Tools:
         else is built has a cache for itself, or it could put packages into the images of others.
         """
         if job.ref.startswith(("refs/heads/", "refs/tags/")):
-            return uv_cache.cache_id(self.cache_key, job.repository)
-        return uv_cache.cache_id(self.cache_key, f"{job.repository}@{job.ref or job.commit}")
+            return uv_cache.cache_id(self.builder_secret, job.repository)
+        return uv_cache.cache_id(self.builder_secret, f"{job.repository}@{job.ref or job.commit}")
 
 
-def build(job: Job, tools: Tools, report: Reporter, stop: StopSignal) -> Built:
+def build(job: Job, context: BuilderContext, observer: BuildObserver, stop: StopSignal) -> BuiltImage:
     """Build the image of a commit, under its final name, and push it where a registry is configured.
 
     Raises UserError, InfrastructureError or Stopped; nothing is left running and no file is left behind.
     """
     try:
-        with tools.workspaces.open(f"build-{job.build_id}") as folder, Engine() as engine:
-            bench = _Bench(job, tools, report, stop, folder, engine)
-            report.phase(Phase.FETCHING)
-            bench.fetch()
-            report.phase(Phase.BUILDING)
-            image = bench.run_repo2docker()
-            if tools.settings.registry_url is None:
-                return Built(bench.image_name, image.id, image.size)
-            report.phase(Phase.PUSHING)
-            return Built(bench.image_name, bench.push(), image.size)
+        with context.workspaces.open(f"build-{job.build_id}") as folder, Engine() as engine:
+            steps = _BuildSteps(job, context, observer, stop, folder, engine)
+            observer.phase(Phase.FETCHING)
+            steps.fetch()
+            observer.phase(Phase.BUILDING)
+            image = steps.run_repo2docker()
+            if context.settings.registry_url is None:
+                return BuiltImage(steps.image_name, image.id, image.size)
+            observer.phase(Phase.PUSHING)
+            return BuiltImage(steps.image_name, steps.push(), image.size)
     except OSError as exc:
         if exc.errno in (errno.ENOSPC, errno.EDQUOT):
             raise InfrastructureError(
@@ -145,19 +136,19 @@ def build(job: Job, tools: Tools, report: Reporter, stop: StopSignal) -> Built:
 
 
 @dataclass(frozen=True)
-class _Bench:
+class _BuildSteps:
     """One build's place of work: the steps of the recipe, with what they share."""
 
     job: Job
-    tools: Tools
-    report: Reporter
+    context: BuilderContext
+    observer: BuildObserver
     stop: StopSignal
     folder: Path
     engine: Engine
 
     @property
     def image_name(self) -> str:
-        return self.tools.settings.image_name(self.job.repository, self.job.commit)
+        return self.context.settings.image_name(self.job.repository, self.job.commit)
 
     @property
     def source(self) -> Path:
@@ -165,15 +156,15 @@ class _Bench:
 
     @property
     def url(self) -> str:
-        return repository_url(self.tools.settings.github_url, self.job.repository)
+        return repository_url(self.context.settings.github_url, self.job.repository)
 
     def fetch(self) -> None:
         """Fetch the commit, vet it, and tell what it is."""
-        settings, report = self.tools.settings, self.report
+        settings, observer = self.context.settings, self.observer
         git_home = self.folder / "git"
         for folder in (self.source, git_home):
             folder.mkdir(mode=0o700)
-        report.write(f"[repo2hub] attempt {self.job.attempt}: fetching {self.url} at {self.job.commit}")
+        observer.write(f"[repo2hub] attempt {self.job.attempt}: fetching {self.url} at {self.job.commit}")
         checkout.fetch(
             self.url,
             self.job.commit,
@@ -183,21 +174,21 @@ class _Bench:
                 settings.github_token if self.job.may_need_token else None,
                 git_home,
                 settings.extra_ca_certs,
-                self.tools.environ,
+                self.context.environ,
                 server_url(settings.github_url, self.job.repository),
                 settings.git_hosts,
             ),
             stop=self.stop,
-            on_line=report.write,
+            on_line=observer.write,
             total_limit=settings.build_timeout,
             idle_limit=settings.build_idle_timeout,
         )
-        vet.vet(self.source, max_bytes=MAX_CHECKOUT_BYTES, max_files=MAX_CHECKOUT_FILES)
+        validation.validate_checkout(self.source, max_bytes=MAX_CHECKOUT_BYTES, max_files=MAX_CHECKOUT_FILES)
         title, author = checkout.commit_details(self.source)
         if not git_folder.drop_git(self.source):
-            report.write("[repo2hub] .git stays, because a file of the repository needs it")
+            observer.write("[repo2hub] .git stays, because a file of the repository needs it")
         found = fingerprint.fingerprint(self.source, settings.recipe())
-        report.describe(found.value, title, author)
+        observer.describe(found.value, title, author)
 
     def run_repo2docker(self) -> LocalImage:
         """Build the image and give it its final name.
@@ -205,46 +196,48 @@ class _Bench:
         Until then it has a name of its own: repo2docker does not build where a name exists, and a build that
         is stopped or lost must not touch the image that people use.
         """
-        settings = self.tools.settings
+        settings = self.context.settings
         if settings.build_memory_limit is not None:
-            memory.limit_build_steps(settings.build_memory_limit)
+            memory_limit.limit_build_steps(settings.build_memory_limit)
         base = self._base()
-        with self.tools.working_names.give(self.job.build_id, self.job.attempt) as working_name:
+        with self.context.temporary_tags.reserve(self.job.build_id, self.job.attempt) as temporary_tag:
             try:
                 repo2docker.run(
-                    self._recipe(working_name, base),
+                    self._build_spec(temporary_tag, base),
                     home=self.folder / "home",
-                    inherited=self.tools.environ,
-                    write=self.report.write,
+                    inherited=self.context.environ,
+                    write=self.observer.write,
                     stop=self.stop,
                     total_limit=settings.build_timeout,
                     idle_limit=settings.build_idle_timeout,
                 )
                 self.stop.raise_if_set()
-                return self.engine.rename(working_name, self.image_name)
+                return self.engine.rename(temporary_tag, self.image_name)
             except BaseException:
                 with suppress(InfrastructureError):  # how the build ended matters more
-                    self.engine.forget(working_name)
+                    self.engine.remove_image(temporary_tag)
                 raise
 
-    def _base(self) -> Base:
+    def _base(self) -> PreparedBase:
         """Return what to build from, pulled or made first where the engine does not have it."""
-        settings = self.tools.settings
-        image, bundle = settings.base_image or base_image.DEFAULT, settings.extra_ca_certs
+        settings = self.context.settings
+        image, bundle = settings.base_image or base_image.DEFAULT_BASE_IMAGE, settings.extra_ca_certs
         if bundle is None and "uv" not in settings.buildpacks:
-            return Base(image)  # its Python does not matter, and whoever builds from it pulls it
-        base = base_image.find(self.engine.client, image, bundle)
-        return base or base_image.remember(self._make_base(image, bundle))
+            return PreparedBase(image)  # its Python does not matter, and whoever builds from it pulls it
+        base = base_image.find_prepared(self.engine.client, image, bundle)
+        return base or base_image.remember(self._prepare_base(image, bundle))
 
-    def _make_base(self, image: str, bundle: Path | None) -> Base:
-        said = self._by_child(base_image.unusable, "builder.base_image", image, str(bundle or ""))
+    def _prepare_base(self, image: str, bundle: Path | None) -> PreparedBase:
+        said = self._run_docker_subprocess(
+            base_image.unusable_error, "builder.engine.base_image", image, str(bundle or "")
+        )
         if not said:
-            raise base_image.unusable("what should make it ended without a word")
-        return Base(**said)
+            raise base_image.unusable_error("what should make it ended without a word")
+        return PreparedBase(**said)
 
-    def _recipe(self, image: str, base: Base) -> repo2docker.Recipe:
-        settings = self.tools.settings
-        return repo2docker.Recipe(
+    def _build_spec(self, image: str, base: PreparedBase) -> repo2docker.BuildSpec:
+        settings = self.context.settings
+        return repo2docker.BuildSpec(
             checkout=self.source,
             image=image,
             repository_url=self.url,
@@ -252,29 +245,29 @@ class _Bench:
             buildpacks=settings.buildpacks,
             base_image=base.name,
             python_version=base.python_version,
-            cache_id=self.tools.cache_id(self.job),
+            cache_id=self.context.cache_id(self.job),
             repo_dir=settings.repo_dir,
             no_cache=self.job.force,
         )
 
     def push(self) -> str:
         """Push the image and return its manifest's digest."""
-        self.report.write(f"[repo2hub] pushing {self.image_name}")
-        said = self._by_child(registry.failure, "builder.registry", self.image_name)
+        self.observer.write(f"[repo2hub] pushing {self.image_name}")
+        said = self._run_docker_subprocess(registry.error_for, "builder.engine.registry", self.image_name)
         if "digest" not in said:
-            raise registry.failure("the push ended without a digest")
+            raise registry.error_for("the push ended without a digest")
         return str(said["digest"])
 
-    def _by_child(
-        self, failure: Callable[[str], InfrastructureError], module: str, *arguments: str
+    def _run_docker_subprocess(
+        self, error_for: Callable[[str], InfrastructureError], module: str, *arguments: str
     ) -> dict[str, Any]:
-        return engine_child.run(
+        return docker_subprocess.run(
             module,
             *arguments,
-            environ=self.tools.environ,
+            environ=self.context.environ,
             cwd=self.folder,
-            write=self.report.write,
+            write=self.observer.write,
             stop=self.stop,
-            limit=self.tools.settings.build_timeout,
-            failure=failure,
+            limit=self.context.settings.build_timeout,
+            error_for=error_for,
         )

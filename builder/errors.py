@@ -56,8 +56,8 @@ class StopReason(StrEnum):
 
 
 class Stopped(Exception):
-    """The build was stopped from outside; `why` tells the worker what it may still write."""
+    """The build was stopped from outside; `stop_reason` tells the worker what it may still write."""
 
-    def __init__(self, why: StopReason) -> None:
-        super().__init__(f"the build was stopped: {why}")
-        self.why = why
+    def __init__(self, stop_reason: StopReason) -> None:
+        super().__init__(f"the build was stopped: {stop_reason}")
+        self.stop_reason = stop_reason

@@ -11,13 +11,14 @@ from datetime import UTC, datetime
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from db import builders, outbox
-from db.engine import Database
+from db.database import Database
+from db.queue import outbox
+from db.records import builders
 
 log = structlog.get_logger()
 
-_EVERY = 3600.0  # seconds
-_AGAIN = 60.0  # seconds, where there is more than one transaction should remove
+_INTERVAL = 3600.0  # seconds
+_BACKLOG_INTERVAL = 60.0  # seconds, where there is more than one transaction should remove
 
 
 def _now() -> datetime:
@@ -36,13 +37,13 @@ class Housekeeping:
         """Remove what is old, if that was done long enough ago: a bounded piece, so as not to hold up a build."""
         if time.monotonic() < self._due_at:
             return
-        self._due_at = time.monotonic() + _EVERY
+        self._due_at = time.monotonic() + _INTERVAL
         try:
             with self._database.write() as session:
-                builders.forget(session, now=self._clock())
-                removed = outbox.clean_up(session, now=self._clock())
+                builders.remove_silent(session, now=self._clock())
+                removed = outbox.remove_settled(session, now=self._clock())
         except SQLAlchemyError as exc:
             log.warning("housekeeping.not_done", error=str(exc)[:200])
             return
         if removed == outbox.BATCH:
-            self._due_at = time.monotonic() + _AGAIN
+            self._due_at = time.monotonic() + _BACKLOG_INTERVAL

@@ -12,19 +12,20 @@ from typing import Self
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from builder.child import StopSignal
+from builder.child_process import StopSignal
 from builder.errors import StopReason
-from db import builds, queue
-from db.engine import Database
-from db.queue import LEASE, Lease
-from db.status import Beat
+from db.database import Database
+from db.queue import transitions
+from db.queue.transitions import LEASE_LENGTH
+from db.records import builds
+from db.status import HeartbeatResult, Lease
 
 log = structlog.get_logger()
 
-HEARTBEAT = LEASE.total_seconds() / 3
+HEARTBEAT = LEASE_LENGTH.total_seconds() / 3
 """Seconds between two heartbeats."""
 
-_LOOK = 1.0
+_CANCEL_POLL = 1.0
 """Seconds between two looks for a cancel request: a person who pressed Cancel watches."""
 
 
@@ -36,7 +37,7 @@ class LeaseKeeper:
         self._lease = lease
         self._stop = stop
         self._done = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name=f"lease-{lease.build_id}", daemon=True)
+        self._thread = threading.Thread(target=self._keep_lease, name=f"lease-{lease.build_id}", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -48,29 +49,29 @@ class LeaseKeeper:
         self._done.set()
         self._thread.join(timeout=60)
 
-    def _keep(self) -> None:
+    def _keep_lease(self) -> None:
         beaten_at = time.monotonic()
-        while not self._done.wait(_LOOK):
+        while not self._done.wait(_CANCEL_POLL):
             due = time.monotonic() - beaten_at >= HEARTBEAT
             try:
-                beat = self._beat() if due else self._look()
+                beat = self._heartbeat() if due else self._check_cancelled()
             except SQLAlchemyError as exc:
                 log.warning("lease.database_unavailable", build=self._lease.build_id, error=str(exc)[:200])
                 # Nobody else may take the build before the lease has run out; after that, somebody may have.
-                if time.monotonic() - beaten_at >= LEASE.total_seconds():
+                if time.monotonic() - beaten_at >= LEASE_LENGTH.total_seconds():
                     self._stop.set(StopReason.LOST)
                 continue
             if due:
                 beaten_at = time.monotonic()
-            if beat is Beat.LOST:
+            if beat is HeartbeatResult.LOST:
                 self._stop.set(StopReason.LOST)
-            elif beat is Beat.CANCEL:
+            elif beat is HeartbeatResult.CANCEL:
                 self._stop.set(StopReason.CANCELLED)
 
-    def _beat(self) -> Beat:
+    def _heartbeat(self) -> HeartbeatResult:
         with self._database.write() as session:
-            return queue.heartbeat(session, self._lease, now=datetime.now(UTC))
+            return transitions.heartbeat(session, self._lease, now=datetime.now(UTC))
 
-    def _look(self) -> Beat:
+    def _check_cancelled(self) -> HeartbeatResult:
         with self._database.read() as session:
             return builds.cancel_requested(session, self._lease.build_id)

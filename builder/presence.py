@@ -8,8 +8,8 @@ from importlib.metadata import version
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from db import builders
-from db.engine import Database
+from db.database import Database
+from db.records import builders
 
 log = structlog.get_logger()
 
@@ -26,18 +26,18 @@ class Presence:
         self._slots = slots
         self._database = database
         self._started_at = datetime.now(UTC)
-        self._said_at = float("-inf")
+        self._announced_at = float("-inf")
 
     def say(self) -> None:
         """Note that the worker lives, if that was long enough ago."""
-        if time.monotonic() - self._said_at < builders.SAY_EVERY:
+        if time.monotonic() - self._announced_at < builders.PRESENCE_INTERVAL:
             return
-        self._said_at = time.monotonic()
+        self._announced_at = time.monotonic()
         try:
             with self._database.write() as session:
                 for killed in self._replaces:
-                    builders.leave(session, killed)
-                builders.say(
+                    builders.remove(session, killed)
+                builders.record_presence(
                     session,
                     name=self._name,
                     slots=self._slots,
@@ -53,6 +53,6 @@ class Presence:
         """Note that the worker was stopped as it should be."""
         try:
             with self._database.write() as session:
-                builders.leave(session, self._name)
+                builders.remove(session, self._name)
         except SQLAlchemyError as exc:
             log.warning("presence.not_left", error=str(exc)[:200])

@@ -7,8 +7,8 @@ from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 
-from db.channels import GITHUB_STATUS
-from db.settings import SharedSettings
+from base.report_channels import GITHUB_STATUS
+from base.settings import SharedSettings
 
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
@@ -43,7 +43,7 @@ class BuilderSettings(SharedSettings):
 
     @field_validator("extra_ca_certs")
     @classmethod
-    def _readable_certificates(cls, value: Path | None) -> Path | None:
+    def _validate_ca_certs(cls, value: Path | None) -> Path | None:
         if value is None:
             return value
         try:
@@ -56,7 +56,7 @@ class BuilderSettings(SharedSettings):
 
     @field_validator("github_app_private_key")
     @classmethod
-    def _usable_key(cls, value: SecretStr | None) -> SecretStr | None:
+    def _validate_private_key(cls, value: SecretStr | None) -> SecretStr | None:
         if value is None:
             return value
         # Where a variable cannot hold line breaks they are written as \\n.
@@ -66,7 +66,7 @@ class BuilderSettings(SharedSettings):
         return SecretStr(pem)
 
     @model_validator(mode="after")
-    def _means_to_report(self) -> Self:
+    def _require_report_credentials(self) -> Self:
         if self.github_app_id is not None and self.github_app_private_key is None:
             raise ValueError("REPO2HUB_GITHUB_APP_PRIVATE_KEY: the App needs its private key")
         if GITHUB_STATUS in self.channels and self.github_app_id is None and self.github_status_token is None:

@@ -18,16 +18,16 @@ class Workspaces:
         # /proc, by which _sweep finds processes, knows their folders without links.
         root = (data_dir / "work").resolve()
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.left_by = _sweep(root)
+        self.killed_builders = _remove_abandoned(root)
         """The names of builders of this data folder that were killed, whose place this one takes."""
-        self._folder, self._lock = _make(root)
+        self._folder, self._lock = _create_locked(root)
 
     @property
     def name(self) -> str:
         """This process's name among the builders of its data folder: letters, digits, `-` and `_`."""
         return self._folder.name
 
-    def living(self) -> set[str]:
+    def live_builders(self) -> set[str]:
         """Return the names of the builders that work on this data folder now."""
         return {folder.name for folder in self._folder.parent.glob("builder-*") if _is_held(folder)}
 
@@ -46,7 +46,7 @@ class Workspaces:
         os.close(self._lock)
 
 
-def _make(root: Path) -> tuple[Path, int]:
+def _create_locked(root: Path) -> tuple[Path, int]:
     """Return a new folder and its lock, which is held."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix="builder-", dir=root))
@@ -57,7 +57,7 @@ def _make(root: Path) -> tuple[Path, int]:
         os.close(lock)  # a builder that started at this very moment took it for a dead one's, and removed it
 
 
-def _sweep(root: Path) -> list[str]:
+def _remove_abandoned(root: Path) -> list[str]:
     """End and remove what builders that are gone have left, and return their names: nobody holds their lock.
 
     A builder that was killed could not end its children; they still work in that folder.
@@ -110,7 +110,7 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(folder, onerror=make_writable)
 
 
-def cache_key(data_dir: Path) -> bytes:
+def builder_secret(data_dir: Path) -> bytes:
     """Return this builder's secret for naming package caches, made at the first call."""
     path = data_dir / "cache.key"
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -1,1 +1,1 @@
-"""The records: what was pushed, what was built, and every change of a build's status."""
+"""The records: tables, connections, and every change and read of them."""

@@ -30,7 +30,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-class Word(TypeDecorator[Any]):
+class EnumText(TypeDecorator[Any]):
     """A StrEnum stored as its text; a CHECK constraint keeps other words out."""
 
     impl = String(24)
@@ -50,7 +50,7 @@ class Word(TypeDecorator[Any]):
         return None if value is None else self.words(value)
 
 
-class AnyText(TypeDecorator[str]):
+class StorableText(TypeDecorator[str]):
     """Text from anywhere. What cannot be stored is replaced: NUL (PostgreSQL) and half a surrogate pair (both)."""
 
     impl = Text

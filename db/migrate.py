@@ -8,7 +8,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
-from db.engine import Database
+from db.database import Database
 
 
 def _config(database: Database) -> Config:

@@ -1,4 +1,4 @@
-"""The tables, but for that of the reports (`db/report.py`).
+"""The tables, but for that of the reports (`db/report_model.py`).
 
 What must never happen is forbidden here, by constraints, so that no code can forget it.
 """
@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from db.columns import AnyText, Base, BigId, Word, one_of
+from db.columns import Base, BigId, EnumText, StorableText, one_of
 from db.status import ACTIVE, FINAL, Phase, Reason, Status, Trigger
 
 # Spelt out, not bound as parameters: PostgreSQL recognises a partial index only by its own words.
@@ -29,7 +29,7 @@ _FINAL_SQL = "status IN (" + ", ".join(f"'{s}'" for s in FINAL) + ")"
 IS_FINAL = text(_FINAL_SQL)
 
 
-def _history(name: str, *columns: str) -> Index:
+def _history_index(name: str, *columns: str) -> Index:
     return Index(name, *columns, sqlite_where=IS_FINAL, postgresql_where=IS_FINAL)
 
 
@@ -52,11 +52,11 @@ class Repository(Base):
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     provider: Mapped[str] = mapped_column(String(16))
     provider_id: Mapped[int | None] = mapped_column(BigInteger)
-    full_name: Mapped[str] = mapped_column(AnyText)
+    full_name: Mapped[str] = mapped_column(StorableText)
     """As the provider writes it, for display; of the provider `git`, the address."""
-    name_key: Mapped[str] = mapped_column(AnyText)
+    name_key: Mapped[str] = mapped_column(StorableText)
     """`full_name` for look-ups, see `repositories.name_key`: GitHub's names are case-insensitive."""
-    default_branch: Mapped[str | None] = mapped_column(AnyText)
+    default_branch: Mapped[str | None] = mapped_column(StorableText)
     private: Mapped[bool] = mapped_column(default=False, server_default=false())
     private_known: Mapped[bool] = mapped_column(default=False, server_default=false())
     """Whether a delivery or GitHub itself said that it is `private` or not; until then nobody knows."""
@@ -82,7 +82,7 @@ class RefHead(Base):
     )
 
     repository_id: Mapped[int] = mapped_column(ForeignKey("repository.id"), primary_key=True)
-    ref: Mapped[str] = mapped_column(AnyText, primary_key=True)
+    ref: Mapped[str] = mapped_column(StorableText, primary_key=True)
     """In full: refs/heads/main, refs/tags/v1."""
     commit: Mapped[str | None] = mapped_column(String(64))
     """NULL once the ref was deleted; the row stays, so that a late older push does not revive it."""
@@ -143,39 +143,39 @@ class Build(Base):
             sqlite_where=text("requested_by IS NOT NULL"),
             postgresql_where=text("requested_by IS NOT NULL"),
         ),
-        # `db.history.page` with a state or a trigger (or both), of all repositories, of one, and of one's ref.
+        # `db.queries.history.page` with a state or a trigger (or both), of all repositories, of one, and of one's ref.
         # Only what has ended is in them: a push and a claim do not pay for them.
-        _history("ix_build_history", "status", "trigger", "id"),
-        _history("ix_build_history_repository", "repository_id", "status", "trigger", "id"),
-        _history("ix_build_history_ref", "repository_id", "ref", "status", "trigger", "id"),
-        # `db.history.of_commit`: the builds of a commit by the beginning of its SHA, whatever the repository.
+        _history_index("ix_build_history", "status", "trigger", "id"),
+        _history_index("ix_build_history_repository", "repository_id", "status", "trigger", "id"),
+        _history_index("ix_build_history_ref", "repository_id", "ref", "status", "trigger", "id"),
+        # `db.queries.history.of_commit`: the builds of a commit by the beginning of its SHA, whatever the repository.
         Index("ix_build_commit_prefix", "commit"),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     repository_id: Mapped[int] = mapped_column(ForeignKey("repository.id"))
-    ref: Mapped[str] = mapped_column(AnyText)
+    ref: Mapped[str] = mapped_column(StorableText)
     """In full where one is known: refs/heads/main; empty for a bare commit."""
     commit: Mapped[str] = mapped_column(String(64))
     recipe: Mapped[str] = mapped_column(String(16))
-    trigger: Mapped[Trigger] = mapped_column(Word(Trigger))
-    requested_by: Mapped[str | None] = mapped_column(AnyText)
+    trigger: Mapped[Trigger] = mapped_column(EnumText(Trigger))
+    requested_by: Mapped[str | None] = mapped_column(StorableText)
     priority: Mapped[int]
-    status: Mapped[Status] = mapped_column(Word(Status))
-    reason: Mapped[Reason | None] = mapped_column(Word(Reason))
+    status: Mapped[Status] = mapped_column(EnumText(Status))
+    reason: Mapped[Reason | None] = mapped_column(EnumText(Reason))
     cause: Mapped[str | None] = mapped_column(String(40))
     """A short code of what went wrong, such as package_not_found."""
-    message: Mapped[str | None] = mapped_column(AnyText)
+    message: Mapped[str | None] = mapped_column(StorableText)
     """The one line that explains the outcome to a person."""
-    phase: Mapped[Phase | None] = mapped_column(Word(Phase))
+    phase: Mapped[Phase | None] = mapped_column(EnumText(Phase))
     attempt: Mapped[int] = mapped_column(default=0)
     """Only grows; it is the fencing token: a worker whose attempt is not this one has lost the build."""
     max_attempts: Mapped[int] = mapped_column(default=3)
     run_after: Mapped[datetime]
-    worker: Mapped[str | None] = mapped_column(AnyText)
+    worker: Mapped[str | None] = mapped_column(StorableText)
     lease_expires_at: Mapped[datetime | None]
     cancel_requested_at: Mapped[datetime | None]
-    cancelled_by: Mapped[str | None] = mapped_column(AnyText)
+    cancelled_by: Mapped[str | None] = mapped_column(StorableText)
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     fetching_at: Mapped[datetime | None]
@@ -188,8 +188,8 @@ class Build(Base):
     superseded_by: Mapped[int | None] = mapped_column(ForeignKey("build.id"))
     force: Mapped[bool] = mapped_column(default=False, server_default=false())
     """Build although an image exists."""
-    commit_title: Mapped[str | None] = mapped_column(AnyText)
-    commit_author: Mapped[str | None] = mapped_column(AnyText)
+    commit_title: Mapped[str | None] = mapped_column(StorableText)
+    commit_author: Mapped[str | None] = mapped_column(StorableText)
 
     repository: Mapped[Repository] = relationship(lazy="raise")
 
@@ -204,10 +204,10 @@ class Delivery(Base):
     event: Mapped[str] = mapped_column(String(64))
     action: Mapped[str | None] = mapped_column(String(64))
     repository_id: Mapped[int | None] = mapped_column(ForeignKey("repository.id"))
-    ref: Mapped[str | None] = mapped_column(AnyText)
+    ref: Mapped[str | None] = mapped_column(StorableText)
     commit: Mapped[str | None] = mapped_column(String(64))
     outcome: Mapped[str | None] = mapped_column(String(32))
-    detail: Mapped[str | None] = mapped_column(AnyText)
+    detail: Mapped[str | None] = mapped_column(StorableText)
     build_id: Mapped[int | None] = mapped_column(ForeignKey("build.id"))
     received_at: Mapped[datetime]
 
@@ -223,7 +223,7 @@ class Image(Base):
     commit: Mapped[str] = mapped_column(String(64))
     recipe: Mapped[str] = mapped_column(String(16))
     build_id: Mapped[int] = mapped_column(ForeignKey("build.id"), index=True)
-    name: Mapped[str] = mapped_column(AnyText)
+    name: Mapped[str] = mapped_column(StorableText)
     digest: Mapped[str | None] = mapped_column(String(80))
     """The manifest's digest in the registry; the engine's image id where nothing was pushed."""
     size: Mapped[int | None] = mapped_column(BigInteger)
@@ -252,7 +252,7 @@ class LogChunk(Base):
     build_id: Mapped[int] = mapped_column(ForeignKey("build.id"), primary_key=True)
     attempt: Mapped[int] = mapped_column(primary_key=True)
     seq: Mapped[int] = mapped_column(primary_key=True)
-    text: Mapped[str] = mapped_column(AnyText)
+    text: Mapped[str] = mapped_column(StorableText)
     created_at: Mapped[datetime]
 
 
@@ -261,7 +261,7 @@ class Builder(Base):
 
     __tablename__ = "builder"
 
-    name: Mapped[str] = mapped_column(AnyText, primary_key=True)
+    name: Mapped[str] = mapped_column(StorableText, primary_key=True)
     """What stands as `worker` on the builds that it runs."""
     slots: Mapped[int]
     version: Mapped[str] = mapped_column(String(64))

@@ -1,10 +1,11 @@
 """The words of a build's life and the moves between them, as data.
 
-`db/queue.py` is the only code that moves a build; `TRANSITIONS` is what its statements, the constraints of
+`db/queue/transitions.py` is the only code that moves a build; `TRANSITIONS` is what its statements, the constraints of
 `db/models.py` and the tests are held against.
 """
 
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Status(StrEnum):
@@ -64,7 +65,7 @@ class Trigger(StrEnum):
     """The API or the command line."""
 
 
-class Outcome(StrEnum):
+class EnqueueOutcome(StrEnum):
     """What `enqueue` did with a wish."""
 
     QUEUED = "queued"
@@ -75,17 +76,17 @@ class Outcome(StrEnum):
     """The image is there: nothing to build."""
 
 
-class Beat(StrEnum):
+class HeartbeatResult(StrEnum):
     """The answer to a builder's heartbeat."""
 
-    GO_ON = "go_on"
+    CONTINUE = "go_on"
     CANCEL = "cancel"
     """Somebody asked for the build to be cancelled; the lease still holds."""
     LOST = "lost"
     """The build is somebody else's now: kill the work and write nothing more."""
 
 
-class Cancelled(StrEnum):
+class CancelResult(StrEnum):
     """The answer to a wish to cancel."""
 
     DONE = "cancelled"
@@ -98,11 +99,18 @@ class Cancelled(StrEnum):
 class Priority:
     """Smaller goes first; within one priority, the older build."""
 
-    WAITED_FOR = 10
+    INTERACTIVE = 10
     """Somebody sits in front of it."""
     PUSH = 20
-    BEHIND = 30
+    OVERTAKEN = 30
     """A push that a newer push to the same ref has overtaken."""
+
+
+class Lease(NamedTuple):
+    """What a worker holds of a build: the proof that its statements still count."""
+
+    build_id: int
+    attempt: int
 
 
 ACTIVE = (Status.QUEUED, Status.RUNNING)

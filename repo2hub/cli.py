@@ -12,39 +12,32 @@ from typing import Any, NoReturn
 import click
 import requests
 
-from repo2hub.client import ServiceError, why
-from repo2hub.terminal import Terminal
+from repo2hub.client.service import ServiceError, root_cause
+from repo2hub.output.terminal import Terminal
 
-DONE, FAILED, WRONG, NOT_THERE, UNREACHABLE = range(5)
+DONE, FAILED, USAGE_ERROR, NOT_FOUND, UNREACHABLE = range(5)
 
 _COMMANDS = {
-    "up": ("repo2hub.up", "Run it all on this machine: web and one builder, nothing to configure."),
-    "web": ("repo2hub.web", "Serve the webhook, the API and the pages."),
-    "builder": ("repo2hub.builder", "Build what is queued."),
-    "db": ("repo2hub.upgrade", "Look after the database."),
-    "build": ("repo2hub.ask", "Ask for the image of a repository and follow its log."),
-    "lookup": ("repo2hub.ask", "Print the name of a repository's image."),
-    "builds": ("repo2hub.ask", "List builds, newest first."),
-    "log": ("repo2hub.ask", "Print the log of a build, and follow it if it runs."),
-    "cancel": ("repo2hub.ask", "Cancel a build."),
-    "prune": ("repo2hub.prune", "Show what nobody needs any more, and with --yes remove it."),
-    "doctor": ("repo2hub.doctor", "Say what is wrong on this machine, and what mends it."),
-    "demo": ("repo2hub.demo", "See it work: from a signed push to a running JupyterLab."),
-    "demo-hub": (
-        "repo2hub.demo_hub",
-        "Try the launcher: a JupyterHub on this machine, ready to log in, until Ctrl-C.",
-    ),
+    "up": ("repo2hub.commands.up", "Run it all on this machine: web and one builder, nothing to configure."),
+    "web": ("repo2hub.commands.web", "Serve the webhook, the API and the pages."),
+    "builder": ("repo2hub.commands.builder", "Build what is queued."),
+    "db": ("repo2hub.commands.db", "Look after the database."),
+    "build": ("repo2hub.commands.builds", "Ask for the image of a repository and follow its log."),
+    "lookup": ("repo2hub.commands.builds", "Print the name of a repository's image."),
+    "builds": ("repo2hub.commands.builds", "List builds, newest first."),
+    "log": ("repo2hub.commands.builds", "Print the log of a build, and follow it if it runs."),
+    "cancel": ("repo2hub.commands.builds", "Cancel a build."),
+    "prune": ("repo2hub.commands.prune", "Show what nobody needs any more, and with --yes remove it."),
+    "doctor": ("repo2hub.doctor.diagnosis", "Say what is wrong on this machine, and what mends it."),
 }
-_EXTRA = {
+_EXTRAS = {
     "up": "web,builder",
     "web": "web",
     "builder": "builder",
     "prune": "builder",
-    "demo": "web,builder",
-    "demo-hub": "web,builder,hub",
 }
 
-_HINT = "Start it here with `repo2hub up`, or say where it is with --server or REPO2HUB_SERVER."
+_UNREACHABLE_HINT = "Start it here with `repo2hub up`, or say where it is with --server or REPO2HUB_SERVER."
 
 EPILOG = """
 \b
@@ -72,13 +65,14 @@ class Commands(click.Group):
         try:
             command: click.Command = getattr(import_module(module), cmd_name.replace("-", "_"))
         except ModuleNotFoundError as exc:
-            mend = (
-                f"pip install 'repo2hub[{_EXTRA[cmd_name]}]'"
-                if cmd_name in _EXTRA
+            fix = (
+                f"pip install 'repo2hub[{_EXTRAS[cmd_name]}]'"
+                if cmd_name in _EXTRAS
                 else "pip install repo2hub"
             )
-            _end(
-                f"`repo2hub {cmd_name}` needs {exc.name}, which this host lacks; mend it with: {mend}", WRONG
+            _exit_with_error(
+                f"`repo2hub {cmd_name}` needs {exc.name}, which this host lacks; mend it with: {fix}",
+                USAGE_ERROR,
             )
         return command
 
@@ -91,34 +85,34 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except ServiceError as exc:
-            _end(str(exc), _exit_code(exc.status))
+            _exit_with_error(str(exc), _exit_code(exc.status))
         except requests.RequestException as exc:
             where = exc.request.url if exc.request is not None else "the service"
-            _end(f"{where} does not answer: {why(exc)}\n{_HINT}", UNREACHABLE)
+            _exit_with_error(f"{where} does not answer: {root_cause(exc)}\n{_UNREACHABLE_HINT}", UNREACHABLE)
         except click.exceptions.Exit:
             raise
         except Exception as exc:
             # Only a failure pays for loading the classes of its cause.
-            from repo2hub.failures import explain  # noqa: PLC0415
+            from repo2hub.output.errors import explain  # noqa: PLC0415
 
             explained = explain(exc)
             if explained is None:
                 raise
-            _end(explained.text, WRONG if explained.is_wrong_settings else FAILED)
+            _exit_with_error(explained.text, USAGE_ERROR if explained.is_settings_error else FAILED)
 
 
 def _exit_code(status: int) -> int:
     if status == 404:
-        return NOT_THERE
+        return NOT_FOUND
     if status >= 500 or status == 429:
         return UNREACHABLE
-    return FAILED if status == 409 else WRONG
+    return FAILED if status == 409 else USAGE_ERROR
 
 
-def _end(text: str, code: int) -> NoReturn:
+def _exit_with_error(text: str, code: int) -> NoReturn:
     terminal = Terminal()
     for line in text.splitlines():
-        terminal.fail(line)
+        terminal.error(line)
     sys.exit(code)
 
 

@@ -16,12 +16,18 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
-from db import migrate, queue, repositories
+from db import migrate
 from db.columns import Base
-from db.engine import Database
+from db.database import Database
 from db.models import Build, Repository
-from db.queue import Enqueued, Lease
-from db.status import Trigger
+from db.queue import transitions
+from db.queue.enqueue import Enqueued
+from db.queue.enqueue import enqueue as enqueue_build
+from db.records import repositories
+from db.status import Lease, Trigger
+from demo.github.git_server import GitServer
+
+pytest_plugins = ["tests.support.isolation"]
 
 # A shell that starts something in its background makes it deaf to SIGINT, and all that it starts in turn; what
 # stops on Ctrl-C here must not depend on who started the tests.
@@ -158,7 +164,7 @@ def enqueue(database: Database, repository: Repository) -> Callable[..., Enqueue
             **wish,
         }
         with database.write() as session:
-            return queue.enqueue(session, repository=repository, **values)  # type: ignore[arg-type]
+            return enqueue_build(session, repository=repository, **values)  # type: ignore[arg-type]
 
     return ask
 
@@ -173,7 +179,7 @@ def queued_build(enqueue: Callable[..., Enqueued]) -> Build:
 @pytest.fixture
 def running_build(database: Database, queued_build: Build) -> Build:
     with database.write() as session:
-        build = queue.claim(session, worker="worker-1", now=NOW)
+        build = transitions.claim(session, worker="worker-1", now=NOW)
     assert build is not None and build.id == queued_build.id
     return build
 
@@ -181,3 +187,10 @@ def running_build(database: Database, queued_build: Build) -> Build:
 @pytest.fixture
 def lease(running_build: Build) -> Lease:
     return Lease(running_build.id, running_build.attempt)
+
+
+@pytest.fixture
+def github(tmp_path: Path) -> Iterator[GitServer]:
+    """GitHub's git side: `git http-backend` over bare repositories."""
+    with GitServer(tmp_path / "github") as server:
+        yield server

@@ -1,0 +1,1 @@
+"""The web application: GitHub's deliveries in, lookups, builds, logs and pages out."""

@@ -9,26 +9,30 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 
-from db.allowance import Allowance
-from db.engine import Database
-from webhook import about, html, problem, receiver, roles, share
-from webhook.api import Api
-from webhook.auth import LOGIN, Guard
-from webhook.badge import Badges
-from webhook.binder import Binder
-from webhook.build_json import Describe
-from webhook.listing import Expectations
-from webhook.lookup import Lookup
-from webhook.ls_remote import LsRemote
-from webhook.metrics import Metrics
-from webhook.pages import Pages
-from webhook.places import Places
-from webhook.ready import Ready
-from webhook.remote_refs import RemoteRefs
-from webhook.resolve import Resolver
+from db.database import Database
+from db.queue.quota import UserQuota
+from webhook import roles
+from webhook.access.auth import LOGIN, Guard
+from webhook.access.concurrency_limit import ConcurrencyLimit
+from webhook.api import launch_links
+from webhook.api.badge import Badges
+from webhook.api.builds import BuildsApi
+from webhook.api.images import ImagesApi
+from webhook.binderhub.build_api import BinderHubApi
+from webhook.builds.build_json import BuildDescriber
+from webhook.builds.listing import ExpectedDurations
+from webhook.builds.service import BuildService
+from webhook.github import receiver
+from webhook.http import errors, html
+from webhook.lookup.lookup import Lookup
+from webhook.lookup.ls_remote import LsRemote
+from webhook.lookup.remote_ref_cache import RemoteRefCache
+from webhook.lookup.resolve import Resolver
+from webhook.monitoring import health
+from webhook.monitoring.metrics import Metrics
+from webhook.pages.views import Pages
 from webhook.settings import WebSettings
-from webhook.stream import PAUSE, Streams
-from webhook.wish import Wishes
+from webhook.streaming.log_streams import FANOUT_PAUSE, LogStreams
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -62,34 +66,34 @@ def create_app(
     """
     app = Flask("repo2hub", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
-    app.json = _Json(app)
+    app.json = _JsonProvider(app)
     app.url_map.merge_slashes = False  # a ref with two slashes is wrong, and not another ref
     base = settings.base_url.rstrip("/")
     html.register(app, base)
-    problem.register(app)
+    errors.register(app)
     roles.register(app, settings.role, base)
-    describe = Describe(settings.base_url)
-    places = Places(settings.stream_places, settings.user_streams, "open logs")
+    describe = BuildDescriber(settings.base_url)
+    places = ConcurrencyLimit(settings.stream_limit, settings.user_streams, "open logs")
     # Where nothing but streams is served there is nobody to wait for.
-    pause = 0.0 if settings.role == "streams" else PAUSE
-    streams = Streams(database, describe.build, clock, places, pause=pause)
+    pause = 0.0 if settings.role == "streams" else FANOUT_PAUSE
+    streams = LogStreams(database, describe.build, clock, places, pause=pause)
     app.extensions[STREAMS] = streams
     metrics = Metrics(database, streams, clock, settings.role)
     if settings.role != "streams":  # where no delivery comes, and no secret need be
         receiver.register(app, settings, database, f"{base}{receiver.ENDPOINT}", metrics.delivery)
     guard = _guard(app, settings)
     api = _api(settings, database, guard, streams=streams, metrics=metrics, environ=environ, clock=clock)
-    for blueprint in (api.blueprint(), Ready(database, guard, settings.recipe()).blueprint()):
+    for blueprint in (api.blueprint(), ImagesApi(database, guard, settings.recipe()).blueprint()):
         app.register_blueprint(blueprint, url_prefix=f"{base}/api/v1")
     for blueprint in (
-        Pages(settings, database, api, guard, clock, Expectations(clock)).blueprint(),
+        Pages(settings, database, api, guard, clock, ExpectedDurations(clock)).blueprint(),
         Badges(database, settings.recipe(), guard).blueprint(),
-        share.blueprint(settings),
+        launch_links.blueprint(settings),
         _binder(api).blueprint(),
-        about.blueprint(database, streams, metrics, settings.role),
+        health.blueprint(database, streams, metrics, settings.role),
     ):
         app.register_blueprint(blueprint, url_prefix=base or None)
-    app.wsgi_app = _Harmless(app.wsgi_app)  # type: ignore[method-assign]  # as Flask's documentation has it
+    app.wsgi_app = _SecurityHeaders(app.wsgi_app)  # type: ignore[method-assign]  # as Flask's documentation has it
     return app
 
 
@@ -98,9 +102,9 @@ def _guard(app: Flask, settings: WebSettings) -> Guard:
         guard = Guard(settings)
         app.add_url_rule(f"{settings.base_url}{LOGIN}", LOGIN, guard.log_in, methods=["GET"])
         return guard
-    from webhook import hub_users  # noqa: PLC0415 -- the package jupyterhub is there only where it is needed
+    from webhook.access.hub import authentication  # noqa: PLC0415 -- the package jupyterhub is there only where it is needed
 
-    return Guard(settings, hub_users.set_up(app, settings))
+    return Guard(settings, authentication.install(app, settings))
 
 
 def _api(
@@ -108,37 +112,37 @@ def _api(
     database: Database,
     guard: Guard,
     *,
-    streams: Streams,
+    streams: LogStreams,
     metrics: Metrics,
     environ: Mapping[str, str],
     clock: Callable[[], datetime],
-) -> Api:
+) -> BuildsApi:
     token = settings.github_token.get_secret_value() if settings.github_token else None
-    remote = RemoteRefs(LsRemote(settings.github_url, token, environ, clock, settings.git_hosts))
+    remote = RemoteRefCache(LsRemote(settings.github_url, token, environ, clock, settings.git_hosts))
     recipe = settings.recipe()
-    users_differ = settings.auth == "jupyterhub" or settings.public_pages
-    resolver = Resolver(database, remote, recipe, clock, users_differ=users_differ)
-    allowance = Allowance(settings.user_active_builds, settings.user_builds_per_hour)
-    return Api(
+    per_user_visibility = settings.auth == "jupyterhub" or settings.public_pages
+    resolver = Resolver(database, remote, recipe, clock, per_user_visibility=per_user_visibility)
+    allowance = UserQuota(settings.user_active_builds, settings.user_builds_per_hour)
+    return BuildsApi(
         settings=settings,
         database=database,
         lookup=Lookup(database, resolver, recipe, clock),
         resolver=resolver,
-        wishes=Wishes(database, recipe, clock, allowance),
+        build_service=BuildService(database, recipe, clock, allowance),
         streams=streams,
-        describe=Describe(settings.base_url),
+        describe=BuildDescriber(settings.base_url),
         guard=guard,
         metrics=metrics,
         clock=clock,
     )
 
 
-def _binder(api: Api) -> Binder:
-    return Binder(
+def _binder(api: BuildsApi) -> BinderHubApi:
+    return BinderHubApi(
         settings=api.settings,
         database=api.database,
         lookup=api.lookup,
-        wishes=api.wishes,
+        build_service=api.build_service,
         streams=api.streams,
         guard=api.guard,
         metrics=api.metrics,
@@ -146,7 +150,7 @@ def _binder(api: Api) -> Binder:
     )
 
 
-class _Json(DefaultJSONProvider):
+class _JsonProvider(DefaultJSONProvider):
     """Writes fields in the order in which they were given, with an encoder that is made once."""
 
     _encode = json.JSONEncoder(separators=(",", ":")).encode
@@ -155,7 +159,7 @@ class _Json(DefaultJSONProvider):
         return self._encode(obj)
 
 
-class _Harmless:
+class _SecurityHeaders:
     """Adds the headers that every answer has, unless it brings its own.
 
     Around the application and not as an `after_request`, where they would cost a lookup a tenth of its time.

@@ -11,8 +11,8 @@ import re
 import structlog
 from flask import Flask, Response, request
 
-from webhook.binder_events import CONTENT_TYPE, failed
-from webhook.problem import Problem
+from webhook.binderhub.events import CONTENT_TYPE, failed
+from webhook.http.errors import HttpError
 from webhook.settings import Role
 
 _STREAMS = re.compile(r"/build/(?s:.+)|/api/v1/builds/[0-9]+/log")
@@ -49,6 +49,6 @@ def register(app: Flask, role: Role, base: str) -> None:
         log.warning("web.wrong_role", role=role, method=request.method, path=path)
         if path.startswith(f"{base}/build/"):
             return Response(failed(message, status_code=421, code="wrong_role"), content_type=CONTENT_TYPE)
-        raise Problem(421, "wrong_role", message)
+        raise HttpError(421, "wrong_role", message)
 
     app.before_request(turn_away)

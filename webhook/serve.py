@@ -20,10 +20,10 @@ from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
-from db.engine import Database
+from db.database import Database
 from webhook.app import STREAMS, create_app
 from webhook.settings import WebSettings
-from webhook.stream import Streams
+from webhook.streaming.log_streams import LogStreams
 
 THREADS_BESIDE_STREAMS = 100
 GRACE = 15
@@ -76,7 +76,7 @@ class _Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """End the open logs: their viewers come back to whoever serves next, and nobody waits for them."""
-        streams: Streams = self.wsgi.extensions[STREAMS]
+        streams: LogStreams = self.wsgi.extensions[STREAMS]
         streams.close()
         super().handle_exit(sig, frame)
 
@@ -121,7 +121,7 @@ class Server(BaseApplication):  # type: ignore[misc]
         super().__init__()
 
     def load_config(self) -> None:
-        threads = self._settings.stream_places + THREADS_BESIDE_STREAMS
+        threads = self._settings.stream_limit + THREADS_BESIDE_STREAMS
         host = self._settings.host
         options: dict[str, Any] = {
             "bind": f"[{host}]:{self._settings.port}" if ":" in host else f"{host}:{self._settings.port}",

@@ -8,15 +8,15 @@ from pydantic import Field, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import PydanticBaseSettingsSource
 
-from db.setting_types import is_loopback
-from db.settings import CommaSeparated, SecretList, SharedSettings
-from webhook import hub_given
+from base.setting_types import is_loopback
+from base.settings import CommaSeparated, SecretList, SharedSettings
+from webhook import hub_environment
 
 Role = Literal["all", "webhook", "streams"]
 """What a web process serves; see `webhook/roles.py`."""
 
 
-class HubGiven(PydanticBaseSettingsSource):
+class HubEnvironmentSource(PydanticBaseSettingsSource):
     """What the hub says of a service of its own, unless it is set otherwise."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
@@ -24,7 +24,11 @@ class HubGiven(PydanticBaseSettingsSource):
         return None, field_name, False
 
     def __call__(self) -> dict[str, Any]:
-        return hub_given.settings(os.environ) if self.current_state.get("auth") == "jupyterhub" else {}
+        return (
+            hub_environment.read_settings(os.environ)
+            if self.current_state.get("auth") == "jupyterhub"
+            else {}
+        )
 
 
 class WebSettings(SharedSettings):
@@ -55,8 +59,8 @@ class WebSettings(SharedSettings):
     ref_filters: CommaSeparated = ("refs/heads/*", "refs/tags/*")
 
     @classmethod
-    def further_sources(cls) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (HubGiven(cls),)
+    def fallback_sources(cls) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (HubEnvironmentSource(cls),)
 
     @field_validator("port", mode="before")
     @classmethod
@@ -70,7 +74,7 @@ class WebSettings(SharedSettings):
     @field_validator("auth")
     @classmethod
     def _hub_is_known(cls, value: str) -> str:
-        if value == "jupyterhub" and (wrong := hub_given.wrong(os.environ)):
+        if value == "jupyterhub" and (wrong := hub_environment.validation_errors(os.environ)):
             raise ValueError("jupyterhub needs more of the environment: " + "; ".join(wrong))
         return value
 
@@ -86,7 +90,7 @@ class WebSettings(SharedSettings):
         return value
 
     @property
-    def stream_places(self) -> int:
+    def stream_limit(self) -> int:
         """How many logs may be followed at once in this process: none where another one serves them."""
         return 0 if self.role == "webhook" else self.max_streams
 

@@ -5,10 +5,10 @@ from typing import Literal
 from alembic import context
 from sqlalchemy import Connection, Engine, text
 
-from db import models, report  # noqa: F401 -- the tables; without them Base knows of none
-from db.columns import AnyText, Base, UtcDateTime, Word
-from db.engine import Database
-from db.settings import SharedSettings
+from base.settings import SharedSettings
+from db import models, report_model  # noqa: F401 -- the tables; without them Base knows of none
+from db.columns import Base, EnumText, StorableText, UtcDateTime
+from db.database import Database
 
 _LOCK = 7031984  # any number, the same in every process that migrates
 
@@ -22,9 +22,9 @@ def _render_item(kind: str, item: object, _context: object) -> str | Literal[Fal
     # Migrations must not change with the models: they name the column types beneath our own.
     if kind == "type" and isinstance(item, UtcDateTime):
         return "sa.DateTime(timezone=True)"
-    if kind == "type" and isinstance(item, Word):
-        return f"sa.String({Word.impl.length})"
-    if kind == "type" and isinstance(item, AnyText):
+    if kind == "type" and isinstance(item, EnumText):
+        return f"sa.String({EnumText.impl.length})"
+    if kind == "type" and isinstance(item, StorableText):
         return "sa.Text()"
     return False
 

@@ -8,10 +8,10 @@ from traitlets.config import Config
 from traitlets.config.loader import LazyConfigValue
 from traitlets.utils.importstring import import_item
 
-from repo2hub_launcher.person import access_scope
-from repo2hub_launcher.settings import LauncherError, check
+from repo2hub_launcher.service.user_token import access_scope
+from repo2hub_launcher.settings import LauncherError, validate_settings
 
-_CLASS = "repo2hub_launcher.dockerspawner.LauncherDockerSpawner"
+_DOCKERSPAWNER_CLASS = "repo2hub_launcher.dockerspawner.spawner.LauncherDockerSpawner"
 
 
 def setup_dockerspawner(
@@ -33,7 +33,7 @@ def setup_dockerspawner(
     {"memory": "2G", "cpu": 1}, the first being the default. A start waits `build_wait` seconds for a build.
     With `allow_autostart` a link may start a server without a click. Raises LauncherError, which stops the hub.
     """
-    settings = check(
+    settings = validate_settings(
         service_url=service_url,
         service_name=service_name,
         fixed_images=fixed_images or {},
@@ -47,8 +47,8 @@ def setup_dockerspawner(
         )
     _refuse_contradictions(c)
     _add_service(c, service_name, service_url, service_token)
-    _let_users_use(c, service_name)
-    c.JupyterHub.spawner_class = _CLASS
+    _grant_access(c, service_name)
+    c.JupyterHub.spawner_class = _DOCKERSPAWNER_CLASS
     c.LauncherDockerSpawner.launcher = settings
     c.LauncherDockerSpawner.remove = True
     if not any("cmd" in c[name] for name in ("Spawner", "DockerSpawner") if name in c):
@@ -67,19 +67,19 @@ def setup_kubespawner(
     c.JupyterHub.services has it. A start waits `build_wait` seconds for a build. Raises LauncherError, which
     stops the hub.
     """
-    settings = check(
-        service_url=service_url or _address(c, service_name),
+    settings = validate_settings(
+        service_url=service_url or _service_address(c, service_name),
         service_name=service_name,
         fixed_images={},
         resources={},
         build_wait=build_wait,
         allow_autostart=False,
     )
-    _let_users_use(c, service_name)
+    _grant_access(c, service_name)
     # Only here: a hub with another spawner has no KubeSpawner to import.
     from kubespawner import KubeSpawner  # noqa: PLC0415
 
-    from repo2hub_launcher.kubespawner import LauncherKubeSpawner  # noqa: PLC0415
+    from repo2hub_launcher.kubespawner.spawner import LauncherKubeSpawner  # noqa: PLC0415
 
     given = c.JupyterHub.get("spawner_class") or "kubespawner"
     if isinstance(given, str):
@@ -92,9 +92,9 @@ def setup_kubespawner(
     c.JupyterHub.spawner_class = type(given.__name__, (LauncherKubeSpawner, given), {"launcher": settings})
 
 
-def _address(c: Config, name: str) -> str:
+def _service_address(c: Config, name: str) -> str:
     """Return where the hub reaches a service of its configuration."""
-    services = [service for service in _list(c, "services") if service.get("name") == name]
+    services = [service for service in _config_list(c, "services") if service.get("name") == name]
     if not services or not services[0].get("url"):
         raise LauncherError(
             f"setup_kubespawner: c.JupyterHub.services has no service {name!r} with a url. Put it above this "
@@ -121,7 +121,7 @@ def _refuse_contradictions(c: Config) -> None:
 
 
 def _add_service(c: Config, name: str, url: str, token: str | None) -> None:
-    services = _list(c, "services")
+    services = _config_list(c, "services")
     if any(service.get("name") == name for service in services):
         return
     if not token:
@@ -134,12 +134,12 @@ def _add_service(c: Config, name: str, url: str, token: str | None) -> None:
     services.append({"name": name, "url": origin, "api_token": token, "oauth_no_confirm": True})
     # So that the service knows of its users' groups, and which of them are the hub's admins.
     scopes = ["read:users:name", "read:users:groups", "read:roles:users"]
-    _list(c, "load_roles").append({"name": f"service-{name}", "services": [name], "scopes": scopes})
+    _config_list(c, "load_roles").append({"name": f"service-{name}", "services": [name], "scopes": scopes})
 
 
-def _let_users_use(c: Config, name: str) -> None:
+def _grant_access(c: Config, name: str) -> None:
     """Let every user use the service, beside what the role `user` holds already."""
-    roles = _list(c, "load_roles")
+    roles = _config_list(c, "load_roles")
     for role in roles:
         if role.get("name") == "user":
             if access_scope(name) not in role.setdefault("scopes", ["self"]):
@@ -148,7 +148,7 @@ def _let_users_use(c: Config, name: str) -> None:
     roles.append({"name": "user", "scopes": ["self", access_scope(name)]})
 
 
-def _list(c: Config, name: str) -> Any:
+def _config_list(c: Config, name: str) -> Any:
     """Return a list of c.JupyterHub that may be added to, made if it is not there."""
     given = c.JupyterHub.get(name)
     if given is None or isinstance(given, LazyConfigValue):

@@ -28,7 +28,7 @@ class Resources:
 
 @dataclass(frozen=True)
 class Settings:
-    """See `check` for what each is."""
+    """See `validate_settings` for what each is."""
 
     service_url: str
     service_name: str = "binder"
@@ -38,7 +38,7 @@ class Settings:
     allow_autostart: bool = False
 
 
-def check(
+def validate_settings(
     *,
     service_url: str,
     service_name: str,
@@ -53,9 +53,9 @@ def check(
     {"memory": "2G", "cpu": 1}. `build_wait` is in seconds. Raises LauncherError.
     """
     wrong = [
-        *_wrong_service(service_url, service_name),
-        *_wrong_images(fixed_images),
-        *_wrong_wait(build_wait),
+        *_service_errors(service_url, service_name),
+        *_image_errors(fixed_images),
+        *_build_wait_errors(build_wait),
     ]
     if not isinstance(allow_autostart, bool):
         wrong.append("allow_autostart: True or False")
@@ -70,7 +70,7 @@ def check(
     return Settings(service_url, service_name, dict(fixed_images), sizes, build_wait, allow_autostart)
 
 
-def _wrong_service(url: object, name: object) -> list[str]:
+def _service_errors(url: object, name: object) -> list[str]:
     wrong = []
     if not (isinstance(url, str) and _ADDRESS.fullmatch(url)):
         wrong.append(
@@ -81,7 +81,7 @@ def _wrong_service(url: object, name: object) -> list[str]:
     return wrong
 
 
-def _wrong_images(images: object) -> list[str]:
+def _image_errors(images: object) -> list[str]:
     wrong: list[str] = []
     for name, image in _items(images, "fixed_images", wrong):
         if not (isinstance(image, str) and _IMAGE.fullmatch(image)):
@@ -89,7 +89,7 @@ def _wrong_images(images: object) -> list[str]:
     return wrong
 
 
-def _wrong_wait(seconds: object) -> list[str]:
+def _build_wait_errors(seconds: object) -> list[str]:
     if isinstance(seconds, int) and not isinstance(seconds, bool) and 1 <= seconds <= 24 * 3600:
         return []
     return [f"build_wait: seconds, from 1 to {24 * 3600}, not {seconds!r}"]

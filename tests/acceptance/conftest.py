@@ -10,12 +10,13 @@ import docker
 import pytest
 from playwright.sync_api import Browser
 
-from repo2hub.git_server import BareRepository, GitServer
-from tests.acceptance.browser import chromium
-from tests.acceptance.registry import Registry
-from tests.acceptance.service import Service
+from demo.github.bare_repository import BareRepository
+from demo.github.git_server import GitServer
 from tests.acceptance.standstill import Standstill
 from tests.conftest import ROOT
+from tests.support.browser import chromium
+from tests.support.registry import Registry
+from tests.support.service import Service
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import docker
 
-from builder.working_names import names_of
-from builder.workspace import cache_key
-from tests.acceptance.service import Service
+from builder.engine.temporary_tags import tag_prefix
+from builder.workspace import builder_secret
+from tests.support.service import Service
 
 
 def running_commands() -> list[str]:
@@ -33,7 +33,7 @@ def nothing_is_left(
     while time.monotonic() < deadline:
         left = [command for command in running_commands() if word in command]
         files = list((folder / "work").glob("builder-*/build-*"))
-        names = working_names(engine or docker.from_env(), names_of(cache_key(folder)))
+        names = working_names(engine or docker.from_env(), tag_prefix(builder_secret(folder)))
         if not left and not files and not names:
             break
         time.sleep(0.2)

@@ -14,10 +14,10 @@ from pathlib import Path
 import docker
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
-from tests.acceptance.browser import LIMIT, chromium
-from tests.acceptance.builds_of_a_year import Year, service_with_a_year
-from tests.acceptance.launcher import NOTEBOOK, Launcher, launcher
+from tests.acceptance.launcher.hub_with_launcher import NOTEBOOK, Launcher, launcher
+from tests.acceptance.pages.builds_of_a_year import Year, service_with_a_year
 from tests.conftest import ROOT
+from tests.support.browser import LIMIT, chromium
 
 _DESK: ViewportSize = {"width": 1200, "height": 760}
 _PHONE: ViewportSize = {"width": 390, "height": 760}

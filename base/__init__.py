@@ -1,0 +1,1 @@
+"""What web, builder and command line share and what is no table; imports nothing of ours."""

@@ -1,0 +1,92 @@
+"""How git is called to ask GitHub something, or another server: the address, and an environment in which nothing
+of this host counts.
+
+Pure: values in, values out. A repository's name cannot become another address, another protocol or a command,
+and the token reaches one repository's address only.
+"""
+
+import base64
+from collections.abc import Mapping, Sequence
+from urllib.parse import urlsplit
+
+DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
+
+# Where programs are, and how the network is reached. Everything else of the environment stays out.
+_PASSED_VARIABLES = (
+    "PATH",
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+)
+
+
+def is_at_github(full_name: str) -> bool:
+    """Tell whether a repository is at the configured GitHub: `org/name` is, an address is of another server."""
+    return "://" not in full_name
+
+
+def repository_url(github_url: str, full_name: str) -> str:
+    """Return the address that git reads a repository from."""
+    return f"{github_url}/{full_name}" if is_at_github(full_name) else full_name
+
+
+def server_url(github_url: str, full_name: str) -> str:
+    """Return the address of the server that a repository is on."""
+    if is_at_github(full_name):
+        return github_url
+    address = urlsplit(full_name)
+    return f"{address.scheme}://{address.netloc}"
+
+
+def git_environment(
+    server: str,
+    environ: Mapping[str, str],
+    *,
+    github_url: str,
+    token: str | None = None,
+    token_url: str | None = None,
+    config: Sequence[tuple[str, str]] = (),
+) -> dict[str, str]:
+    """Return the whole environment of a git that reads from `server` (a `server_url`), `config` included.
+
+    The token stands in no command line and no file, and is sent to `token_url` (a `repository_url`) alone.
+    Redirects are followed where GitHub gives them, which renames lead to; another server's could lead anywhere
+    (see `base.git_hosts`), and with the token none is: git would send it along. git never asks for a password, and
+    speaks https only (and http where the server itself is configured with it). Of `environ` the search path,
+    proxies and CA bundle are passed on.
+    """
+    environment = {name: environ[name] for name in _PASSED_VARIABLES if environ.get(name)}
+    environment.setdefault("PATH", DEFAULT_PATH)
+    environment |= {
+        "HOME": "/nonexistent",
+        "LC_ALL": "C.UTF-8",  # its messages are read by code
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": "/dev/null",
+        "GIT_ATTR_NOSYSTEM": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_ASKPASS": "true",
+        "SSH_ASKPASS": "true",
+        "GIT_SSH_COMMAND": "false",
+        "GIT_ALLOW_PROTOCOL": "https" if server.startswith("https://") else "http:https",
+    }
+    # git built with GnuTLS, as Debian's is, does not read SSL_CERT_FILE itself.
+    if bundle := environ.get("GIT_SSL_CAINFO") or environ.get("SSL_CERT_FILE"):
+        environment["GIT_SSL_CAINFO"] = bundle
+    options = [*config, ("credential.helper", ""), *_redirects_and_token(github_url, token, token_url)]
+    environment["GIT_CONFIG_COUNT"] = str(len(options))
+    for number, (key, value) in enumerate(options):
+        environment |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    return environment
+
+
+def _redirects_and_token(github_url: str, token: str | None, url: str | None) -> list[tuple[str, str]]:
+    options = [("http.followRedirects", "false")]
+    if not token or url is None:
+        return [*options, (f"http.{github_url}/.followRedirects", "initial")]
+    # GitHub takes a token as the password of any user; this name is what its own Actions use.
+    credentials = base64.b64encode(f"x-access-token:{token}".encode()).decode()
+    return [*options, (f"http.{url}.extraHeader", f"Authorization: Basic {credentials}")]

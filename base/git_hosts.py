@@ -1,0 +1,97 @@
+"""Which servers git may connect to, for somebody who named an address.
+
+GitHub as it is configured, and a server that the admin listed in REPO2HUB_GIT_HOSTS, may be anywhere, on a private
+network too. Any other (let in by `*`, or named by a submodule) must be a public one, asked by https: else anybody
+could look through this host at what only its own network sees. So its name is looked up before git does it, and
+git is told what was found (`http.curloptResolve`, git 2.37), lest the name stand for another place a moment later.
+
+A redirect would lead around all of this: git follows none but GitHub's own (`base.git_environment.git_environment`). Where a
+proxy connects for us, it is the proxy that looks names up, and the one to forbid its private network.
+"""
+
+import re
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
+
+#: Nothing that git or curl could take for another host than we do: no backslash, no second @, no [...].
+_ADDRESS = re.compile(
+    r"(?P<scheme>https?)://(?:[\w.~%+:-]+@)?(?P<host>[\w.-]+)(?::(?P<port>[0-9]{1,5}))?(?:/[!-\[\]-~]*)?",
+    re.ASCII,
+)
+#: NAT64 (RFC 6052): an IPv4 address in the clothes of a public IPv6 one.
+_NAT64 = ip_network("64:ff9b::/96")
+_PROXIES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+
+
+class HostNotAllowed(Exception):
+    """A server may not be asked; the text is the end of a sentence that begins with its address."""
+
+
+def is_listed(scheme: str, host: str, port: int | None, hosts: Iterable[str]) -> bool:
+    """Tell whether a server is one of `hosts`, which are written as `host`, `host:port` or `http://host:port`."""
+    netloc = host.lower() if port is None or (scheme, port) == ("https", 443) else f"{host.lower()}:{port}"
+    return (netloc if scheme == "https" else f"{scheme}://{netloc}") in hosts
+
+
+def pin_address(
+    url: str, *, github_url: str, hosts: Sequence[str], environ: Mapping[str, str]
+) -> list[tuple[str, str]]:
+    """Return the configuration that makes git ask the server of `url` where it was seen to be, if it may be asked.
+
+    Empty for servers that may be anywhere. Raises NotAllowed, or OSError where the name cannot be looked up.
+    """
+    if url.startswith(f"{github_url}/"):
+        return []
+    address = _ADDRESS.fullmatch(url)
+    if address is None:
+        raise HostNotAllowed("has no address of the form https://host/path")
+    host, port = address["host"], int(address["port"]) if address["port"] else None
+    if is_listed(address["scheme"], host, port, hosts):
+        return []
+    if address["scheme"] != "https":
+        raise HostNotAllowed("is not asked without TLS")
+    is_proxied = _is_proxied(host, environ)
+    try:
+        # What is an address by number need not be looked up, and may be exempt from the proxy by its network.
+        found = _addresses(host, socket.AI_NUMERICHOST if is_proxied else 0)
+    except OSError:
+        if is_proxied:
+            return []
+        raise
+    if not all(_is_public(one) for one in found):
+        raise HostNotAllowed("is on a private network; only servers in REPO2HUB_GIT_HOSTS may be")
+    listed = ",".join(f"[{one}]" if isinstance(one, IPv6Address) else str(one) for one in found)
+    return [("http.curloptResolve", f"{host}:{port or 443}:{listed}")]
+
+
+def with_git_suffix(url: str) -> str:
+    """Return where to ask for a repository whose server redirects, which is not followed: the usual redirect is
+    GitLab's, to the suffix.
+    """
+    return f"{url.rstrip('/')}.git"
+
+
+def _is_proxied(host: str, environ: Mapping[str, str]) -> bool:
+    if not any(environ.get(name) for name in _PROXIES):
+        return False
+    direct = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
+    return not proxy_bypass_environment(host, {"no": direct})
+
+
+def _addresses(host: str, flags: int) -> list[IPv4Address | IPv6Address]:
+    try:
+        found = socket.getaddrinfo(host, 443, type=socket.SOCK_STREAM, flags=flags)
+    except UnicodeError as exc:
+        raise HostNotAllowed("has a name that no server can have") from exc
+    return [ip_address(str(where[0]).partition("%")[0]) for *_, where in found]
+
+
+def _is_public(address: IPv4Address | IPv6Address) -> bool:
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped is not None:
+            return _is_public(address.ipv4_mapped)
+        if address in _NAT64:
+            return _is_public(IPv4Address(int(address) & 0xFFFF_FFFF))
+    return address.is_global and not address.is_multicast

@@ -1,0 +1,36 @@
+"""The kinds of values that settings have: addresses, and lists that are written with commas."""
+
+import re
+from ipaddress import ip_address
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, SecretStr
+from pydantic_settings import NoDecode
+
+
+def split(value: object) -> object:
+    """Return the parts of a comma-separated text; anything else as it is."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def _base_url(value: str) -> str:
+    if not re.fullmatch(r"https?://[A-Za-z0-9.:\[\]_-]+(/[A-Za-z0-9._~/-]*)?", value):
+        raise ValueError(
+            "write an address such as https://host/path or http://127.0.0.1:5000, no user and no query in it"
+        )
+    return value.rstrip("/")
+
+
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
+CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split)]
+SecretList = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(split)]
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host, as settings write it, is this machine."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"

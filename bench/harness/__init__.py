@@ -1,0 +1,1 @@
+"""Running rounds, processes and load, and printing ratios."""

@@ -1,0 +1,1 @@
+"""What is measured on: repositories, deliveries, base images, a history of builds."""

@@ -1,0 +1,128 @@
+"""Lookups on one web process, whose records hold 10,000 images, beside an empty Flask answer on the same server.
+
+A lookup asks which image a branch has. Where pushes arrive it is answered from the records, so the stand-in of
+GitHub must not have been asked for anything in the end.
+"""
+
+import os
+import random
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+from sqlalchemy import create_engine, insert, make_url, text
+
+from base.settings import SharedSettings
+from bench.harness import wrk
+from bench.harness.rounds import print_median, print_verdict, ratios, take_turns
+from bench.harness.web_processes import peer, service
+from bench.harness.wrk import Load
+from db.database import Database
+from db.models import Build, Image, RefHead, Repository
+from db.status import Priority, Status, Trigger
+from demo.github.git_server import GitServer
+
+ROUNDS, SECONDS = 5, 3
+REPOSITORIES, COMMITS = 500, 20
+CONNECTIONS = (1, 8)
+
+
+def run(folder: Path) -> None:
+    """Print how many times as long as an empty answer a lookup takes."""
+    _measure("SQLite", folder / "sqlite", "")
+    with postgresql_server() as running, new_database(running) as address:
+        _measure("PostgreSQL", folder / "postgresql", address)
+
+
+def _measure(what: str, folder: Path, address: str) -> None:
+    folder.mkdir()
+    with ExitStack() as stack:
+        github = stack.enter_context(GitServer(folder / "github"))
+        ours = stack.enter_context(service(folder / "ours", github, DATABASE_URL=address))
+        empty = stack.enter_context(peer("empty", folder / "peer"))
+        recipe = SharedSettings(base_image=ours.base_image, buildpacks=("uv", "standard")).recipe()
+        insert_images(address or f"sqlite:///{ours.data_dir / 'repo2hub.db'}", recipe)
+        names = [f"/api/v1/images/gh/org/repo-{number}/main" for number in range(REPOSITORIES)]
+        random.Random(1).shuffle(names)
+        for connections in CONNECTIONS:
+
+            def load(url: str, paths: list[str], connections: int = connections) -> Load:
+                return wrk.run(
+                    url, [_get(p) for p in paths], folder, connections=connections, seconds=SECONDS
+                )
+
+            load(ours.url, names)
+            mine, peers = take_turns(ROUNDS, lambda _: load(ours.url, names), lambda _: load(empty, ["/"]))
+            _report(f"{what}, {connections} at once", mine, peers)
+        print(f"  outside calls during all lookups: {len(github.requests)}", flush=True)
+
+
+def _report(what: str, mine: list[Load], peers: list[Load]) -> None:
+    print_median(f"{what}: lookups", [load.per_second for load in mine], "/s")
+    print_median(f"{what}: empty Flask answers", [load.per_second for load in peers], "/s")
+    print_median(f"{what}: median time of a lookup", [load.median for load in mine], "ms")
+    times = ratios([load.median for load in mine], [load.median for load in peers])
+    print_verdict(f"{what}: median time, lookup / empty", times, "<= 1.5", lambda ratio: ratio <= 1.5)
+
+
+def _get(path: str) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+
+
+@contextmanager
+def postgresql_server() -> Iterator[str]:
+    """Give the address of a PostgreSQL server: the tests' own where one is given, else one for the moment."""
+    if given := os.environ.get("REPO2HUB_TEST_POSTGRESQL"):
+        yield given
+        return
+    script = Path(__file__).parent.parent / "machine" / "postgresql"
+    with subprocess.Popen([script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+
+
+@contextmanager
+def new_database(running: str) -> Iterator[str]:
+    """Give the address of a new database on a server."""
+    url = make_url(running).set(drivername="postgresql+psycopg")
+    name = f"bench_{uuid4().hex[:8]}"
+    administrator = create_engine(url, isolation_level="AUTOCOMMIT")
+    with administrator.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+        try:
+            yield url.set(database=name).render_as_string(hide_password=False)
+        finally:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    administrator.dispose()
+
+
+def insert_images(address: str, recipe: str) -> None:
+    """Record REPOSITORIES whose last COMMITS were pushed and built, as a year of use leaves them."""
+    now = datetime.now(UTC)
+    repositories, heads, builds, images = [], [], [], []
+    for number in range(1, REPOSITORIES + 1):
+        name = f"org/repo-{number - 1}"
+        known = {"id": number, "provider": "gh", "provider_id": number, "full_name": name, "name_key": name}
+        repositories.append({**known, "default_branch": "main", "webhook_since": now, "created_at": now})
+        for age in range(COMMITS):
+            build = (number - 1) * COMMITS + age + 1
+            what = {"repository_id": number, "commit": f"{build:040x}", "recipe": recipe}
+            push = {"ref": "refs/heads/main", "trigger": Trigger.PUSH, "priority": Priority.PUSH}
+            times = {"run_after": now, "created_at": now, "finished_at": now}
+            builds.append({"id": build, **what, **push, **times, "status": Status.SUCCEEDED})
+            made = {"name": f"repo2hub/{name}:{build:040x}-{recipe}", "digest": f"sha256:{build:064x}"}
+            images.append(
+                {"build_id": build, **what, **made, "size": 10**9, "built_at": now, "last_used_at": now}
+            )
+        head = {"repository_id": number, "ref": "refs/heads/main", "commit": images[-1]["commit"]}
+        heads.append({**head, "pushed_at": now, "learnt_at": now, "learnt_by": "push"})
+    database = Database(address)
+    with database.write() as session:
+        for model, rows in ((Repository, repositories), (RefHead, heads), (Build, builds), (Image, images)):
+            session.execute(insert(model), rows)
+        if not database.is_sqlite:
+            session.execute(text("ANALYZE"))
+    database.dispose()

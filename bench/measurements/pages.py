@@ -1,0 +1,71 @@
+"""The list of builds on one web process over 100, 10,000 and 1,000,000 builds, beside the other pages.
+
+One request at a time, as one person reads. SIZES=100,10000 in the environment measures fewer.
+"""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+from bench.harness import wrk
+from bench.harness.history_sizes import measure_sizes
+from bench.harness.rounds import print_median, print_verdict
+from bench.harness.web_processes import service
+from bench.inputs import build_history
+from demo.github.git_server import GitServer
+
+ROUNDS, SECONDS = 3, 1
+AIM = 50.0
+"""Milliseconds at the 99th percentile of the first page."""
+
+
+def run(folder: Path) -> None:
+    """Print how long each view takes, and how that grows with the history."""
+    found = measure_sizes(folder, _measure)
+    for what, medians in found.items():
+        # From the second size on: a page of the smallest has other rows on it, or fewer.
+        first, last = medians[min(1, len(medians) - 1)], medians[-1]
+        for view in last:
+            print_verdict(
+                f"{what}: {view}, growth", [last[view] / first[view]], "<= 1.5", lambda times: times <= 1.5
+            )
+
+
+def _measure(what: str, folder: Path, address: str, size: int) -> dict[str, float]:
+    """Fill a database and measure each view; return their median times."""
+    folder.mkdir()
+    with ExitStack() as stack:
+        github = stack.enter_context(GitServer(folder / "github"))
+        ours = stack.enter_context(service(folder / "ours", github, DATABASE_URL=address))
+        names = build_history.insert_service_history(what, ours, address, size)
+        return {
+            view: _time(f"{what}, {size:,}: {view}", ours.url, path, folder)
+            for view, path in _views(names, size).items()
+        }
+
+
+def _views(names: list[str], size: int) -> dict[str, str]:
+    repository = names[len(names) // 2]
+    return {
+        "first page": "/",
+        "a page half way down": f"/?before={size // 2}",
+        "failed": "/?status=failed",
+        "failed, half way down": f"/?status=failed&before={size // 2}",
+        "by a trigger that none had": "/?trigger=launch",
+        "one repository": f"/?repository={repository}",
+        "its main branch, failed": f"/?repository={repository}&ref=main&status=failed",
+        "a word that nobody wrote": "/?q=zyzzyva",
+        "what an open page asks again": "/?part=active",
+        "repository's page": f"/gh/{repository}",
+        "overview": "/admin",
+        "metrics": "/metrics",
+    }
+
+
+def _time(what: str, url: str, path: str, folder: Path) -> float:
+    request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: text/html\r\n\r\n".encode()
+    wrk.run(url, [request], folder, connections=1, seconds=1)
+    loads = [wrk.run(url, [request], folder, connections=1, seconds=SECONDS) for _ in range(ROUNDS)]
+    print_median(f"{what}, p50", [load.median for load in loads], "ms")
+    p99 = [load.p99 for load in loads]
+    print_verdict(f"{what}, p99", p99, f"<= {AIM:g} ms", lambda milliseconds: milliseconds <= AIM)
+    return sorted(load.median for load in loads)[len(loads) // 2]

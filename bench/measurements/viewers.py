@@ -1,0 +1,208 @@
+"""500 viewers of one running log: what they cost, when a line reaches them, what they do to deliveries meanwhile.
+
+Measured twice in each round: where one process serves everything, and where the viewers are another process's
+(`repo2hub web --role streams`). The log is written as a builder writes it, with and without viewers, so that the
+viewers are all that differs. A line's delay runs from just before it is committed to its arrival at a viewer; the
+viewers are in one process of their own (`bench.harness.log_viewers`), whose processor time is shown beside the server's. The
+deliveries are sent one after another, as GitHub would send them.
+"""
+
+import http.client
+import json
+import socket
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench.harness import process_usage
+from bench.harness.rounds import print_median, print_verdict
+from bench.harness.web_processes import service
+from bench.inputs import deliveries
+from db.database import Database
+from db.queue import transitions
+from db.queue.transitions import BuildResult
+from db.records import logs
+from db.status import Lease, Reason, Status
+from demo.github.git_server import GitServer
+from tests.support.service import Service
+
+VIEWERS, LINES, LINE_INTERVAL = 500, 60, 0.25
+"""How many, how many lines, and seconds between two lines: a builder sends what it has four times a second."""
+ROUNDS = 3
+_DELIVERIES_PER_ROUND = 2000  # deliveries prepared for one measurement, more than are sent in that time
+
+
+@dataclass
+class RoundResult:
+    """One round of one site; times in milliseconds."""
+
+    alone: list[float]
+    beside: list[float]
+    delays: list[float]
+    whole: int
+    """Viewers that got every line in order."""
+    bytes_each: float
+    cpu: float
+    """Of the process that serves the viewers, for each line; where it is the only one, with its deliveries."""
+    viewers_cpu: float
+
+
+@dataclass
+class Site:
+    """A service, the port that its viewers use, and the process that listens there."""
+
+    name: str
+    service: Service
+    port: int
+    pid: int
+    rounds: list[RoundResult] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.database = Database(f"sqlite:///{self.service.data_dir / 'repo2hub.db'}")
+
+
+def run(folder: Path) -> None:
+    """Print delays, cost, and the deliveries' 99th percentile with and without viewers, for both sites."""
+    with GitServer(folder / "github") as github, _sites(folder, github) as sites:
+        for site in sites:
+            _deliver(site, deliveries.prepare(200, first=2 * ROUNDS * _DELIVERIES_PER_ROUND), lambda: True)
+        for number in range(ROUNDS):
+            # Each goes first in turn.
+            for site in sites if number % 2 == 0 else sites[::-1]:
+                site.rounds.append(_measure(site, number))
+        for site in sites:
+            _report(site)
+
+
+@contextmanager
+def _sites(folder: Path, github: GitServer) -> Iterator[list[Site]]:
+    places = {"MAX_STREAMS": str(VIEWERS + 100)}
+    with (
+        service(folder / "one", github, **places) as one,
+        service(folder / "two", github, role="webhook", **places) as two,
+    ):
+        streams, port = two.start_beside("streams")
+        sites = [
+            Site("one process", one, one.port, one.pid("web")),
+            Site("split by role", two, port, streams.pid),
+        ]
+        yield sites
+        for site in sites:
+            site.database.dispose()
+
+
+def _measure(site: Site, number: int) -> RoundResult:
+    lease = _start_build(site, 2 * number)
+    alone = _deliver_while_written(site, 2 * number, lease)
+    _finish(site, lease)
+    lease = _start_build(site, 2 * number + 1)
+    before = process_usage.resident_memory(site.pid)
+    spec = f"gh/org/watched/{_commit(2 * number + 1)}"
+    argv = [sys.executable, "-m", "bench.harness.log_viewers", str(site.port), spec, str(VIEWERS)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as viewers:
+        assert viewers.stdout is not None
+        if viewers.stdout.readline().strip() != "connected":
+            raise RuntimeError("the viewers did not connect")
+        spent = process_usage.cpu_seconds(site.pid)
+        beside = _deliver_while_written(site, 2 * number + 1, lease)
+        spent = process_usage.cpu_seconds(site.pid) - spent
+        held = process_usage.resident_memory(site.pid) - before
+        _finish(site, lease)
+        report: dict[str, Any] = json.loads(viewers.stdout.readline())
+    return RoundResult(
+        alone=alone,
+        beside=beside,
+        delays=report["delays"],
+        whole=sum(lines == list(range(1, LINES + 1)) for lines in report["lines"]),
+        bytes_each=held / VIEWERS,
+        cpu=spent * 1000 / LINES,
+        viewers_cpu=report["cpu"] * 1000 / LINES,
+    )
+
+
+def _start_build(site: Site, number: int) -> Lease:
+    """Have a build running, whose log we write."""
+    build_id = site.service.ask("org/watched", _commit(number))
+    with site.database.write() as session:
+        # Ahead of the builds of all the deliveries: somebody waits for it.
+        build = transitions.claim(session, worker="bench", now=datetime.now(UTC))
+    if build is None or build.id != build_id:
+        raise RuntimeError("the wrong build was claimed")
+    return Lease(build_id, build.attempt)
+
+
+def _finish(site: Site, lease: Lease) -> None:
+    with site.database.write() as session:
+        transitions.finish(
+            session, lease, BuildResult(Status.FAILED, Reason.USER_ERROR), now=datetime.now(UTC)
+        )
+
+
+def _commit(number: int) -> str:
+    return f"{number + 1:040x}"
+
+
+def _deliver_while_written(site: Site, block: int, lease: Lease) -> list[float]:
+    prepared = deliveries.prepare(_DELIVERIES_PER_ROUND, first=block * _DELIVERIES_PER_ROUND)
+    writer = threading.Thread(target=_write, args=(site.database, lease))
+    writer.start()
+    times = _deliver(site, prepared, writer.is_alive)
+    writer.join()
+    return times
+
+
+def _write(database: Database, lease: Lease) -> None:
+    for number in range(1, LINES + 1):
+        time.sleep(LINE_INTERVAL)
+        text = f"line {number} at {time.monotonic()}\n"
+        with database.write() as session:
+            logs.append(session, lease, first_seq=number, texts=[text], now=datetime.now(UTC))
+
+
+def _deliver(site: Site, prepared: list[bytes], go_on: Callable[[], bool]) -> list[float]:
+    """Send deliveries one after another, as long as told, and return their times in milliseconds."""
+    times: list[float] = []
+    with socket.create_connection(("127.0.0.1", site.service.port), timeout=30) as sock:
+        for raw in prepared:
+            if not go_on():
+                return times
+            begun = time.monotonic()
+            sock.sendall(raw)
+            with http.client.HTTPResponse(sock) as answer:
+                answer.begin()
+                answer.read()
+            times.append((time.monotonic() - begun) * 1000)
+            if answer.status != http.HTTPStatus.ACCEPTED:
+                raise RuntimeError(f"a delivery was answered with {answer.status}")
+            time.sleep(0.01)
+    return times
+
+
+def _report(site: Site) -> None:
+    seen = site.rounds
+    print(f"  {site.name}: {VIEWERS} viewers, {LINES} lines")
+    print_median("viewers that got every line in order", [one.whole for one in seen])
+    # Of the first round: what a process once had it uses again.
+    print_median("memory for each", [seen[0].bytes_each / 1024], "kB")
+    print_median("processor time for a line, server", [one.cpu for one in seen], "ms")
+    print_median("processor time for a line, the viewers", [one.viewers_cpu for one in seen], "ms")
+    print_median("delay of a line, p50", [statistics.median(one.delays) for one in seen], "ms")
+    print_median("p99 of a delivery without viewers", [_p99(one.alone) for one in seen], "ms")
+    print_median("p99 of a delivery with viewers", [_p99(one.beside) for one in seen], "ms")
+    print_verdict(
+        "delay of a line, p99, ms", [_p99(one.delays) for one in seen], "<= 100", lambda p99: p99 <= 100
+    )
+    times = [_p99(one.beside) / _p99(one.alone) for one in seen]
+    print_verdict("p99 of a delivery, with / without", times, "<= 1.2", lambda ratio: ratio <= 1.2)
+
+
+def _p99(times: list[float]) -> float:
+    return statistics.quantiles(times, n=100)[98]

@@ -1,0 +1,1 @@
+"""The plain alternatives that are measured beside ours."""

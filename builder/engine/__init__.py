@@ -1,0 +1,1 @@
+"""The container engine: images, base image, temporary tags, push, memory limit."""

@@ -1,0 +1,1 @@
+"""Delivers reports of the outbox as commit statuses and notifications."""

@@ -1,0 +1,101 @@
+"""Notifications: a signed POST to an address of the admin's for each change of a build's status.
+
+They are signed as GitHub's own deliveries are, by HMAC-SHA256 over the raw body. A notification may come twice,
+with the same GUID; those of one commit come in order.
+"""
+
+import hmac
+import json
+from datetime import datetime
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+from builder.reports.http_client import (
+    HttpClient,
+    PermanentNotifyError,
+    TransientNotifyError,
+    anonymous,
+    retry_after,
+)
+from db.models import Build
+from db.report_model import Report
+from db.status import FINAL
+
+_RETRY_STATUSES = (408, 425, 429)
+
+
+class UrlNotifier:
+    """Tells one address; see `builder.reports.dispatch.Teller`."""
+
+    def __init__(self, url: str, secret: str, public_url: str | None, http: HttpClient) -> None:
+        self._url = url
+        self._key = secret.encode()
+        self._public_url = public_url
+        self._http = http
+
+    def scope(self, _build: Build) -> str:
+        """Return what is held up together: everything, since it is one receiver."""
+        return ""
+
+    def notify(self, report: Report, build: Build) -> None:
+        """Send the notification. Raises TellingFailed."""
+        body = json.dumps(payload(report, build, self._public_url)).encode()
+        headers = {
+            "Content-Type": "application/json",
+            "X-Repo2hub-Event": f"build.{report.status}",
+            "X-Repo2hub-Delivery": guid(report),
+            "X-Repo2hub-Signature-256": "sha256=" + hmac.digest(self._key, body, "sha256").hex(),
+        }
+        # Nothing of the answer is read but its beginning: it may never end.
+        answer = self._http.send("POST", self._url, anonymous, data=body, headers=headers, stream=True)
+        answer.close()
+        code = answer.status_code
+        if code >= 500 or code in _RETRY_STATUSES:
+            raise TransientNotifyError(
+                f"the receiver answered {code}", wait=retry_after(answer), blocks_scope=""
+            )
+        if 300 <= code < 400:
+            raise PermanentNotifyError(f"the receiver answered {code}: redirects are not followed")
+        if code >= 400:
+            raise PermanentNotifyError(f"the receiver refused it with {code}")
+
+
+def guid(report: Report) -> str:
+    """Return the delivery's GUID: the same each time a report is told."""
+    return str(uuid5(NAMESPACE_URL, f"repo2hub:{report.channel}:{report.id}:{report.created_at.isoformat()}"))
+
+
+def payload(report: Report, build: Build, public_url: str | None) -> dict[str, Any]:
+    """Return the notification's JSON: the build as the API shows it, as it was when its status changed."""
+    is_over = report.status in FINAL
+    return {
+        "event": f"build.{report.status}",
+        "at": _format_time(report.created_at),
+        "url": f"{public_url}/builds/{build.id}" if public_url else None,
+        "build": {
+            "id": build.id,
+            "repository": build.repository.full_name,
+            "private": build.repository.private,
+            "ref": build.ref,
+            "commit": build.commit,
+            "commit_title": build.commit_title,
+            "commit_author": build.commit_author,
+            "recipe": build.recipe,
+            "trigger": build.trigger,
+            "requested_by": build.requested_by,
+            "status": report.status,
+            "reason": report.reason,
+            "cause": report.cause,
+            "message": report.message,
+            "attempt": report.attempt,
+            "max_attempts": build.max_attempts,
+            "superseded_by": build.superseded_by,
+            "created_at": _format_time(build.created_at),
+            "started_at": _format_time(build.started_at) if report.attempt else None,
+            "finished_at": _format_time(build.finished_at) if is_over else None,
+        },
+    }
+
+
+def _format_time(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat().replace("+00:00", "Z")

@@ -1,0 +1,1 @@
+"""Fetches exactly one commit and checks it."""

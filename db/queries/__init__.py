@@ -1,0 +1,1 @@
+"""Reads that join tables, for lookups, pages, badges and metrics."""

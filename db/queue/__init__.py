@@ -1,0 +1,1 @@
+"""A build's life: every change of a build's status, and the outbox."""

@@ -1,0 +1,255 @@
+"""What is to be told to others of each build: written down in the transaction that changed it, told later.
+
+`note` is called by every transition (`db.queue.transitions`), so nothing that happened stays untold, whatever becomes of the
+process or of GitHub; `builder.reports.dispatch` tells it, away from every build. It costs one INSERT for each channel, and
+nothing where nobody is to be told.
+
+A channel's reports of one commit are told one after the other and in order. On GitHub, where a status replaces the
+one before, only the newest is told. A report that was told while its teller died is told again: what is told
+twice must do no harm (see `builder.reports.commit_status`).
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    ColumnElement,
+    CursorResult,
+    Insert,
+    Select,
+    String,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.orm import Session, aliased
+
+from base.report_channels import GITHUB_STATUS
+from db.columns import Base, UtcDateTime
+from db.database import CHANNELS_KEY
+from db.models import Build, Repository
+from db.report_model import IS_DUE, IS_GIVEN_UP, Report
+from db.status import Reason, Status
+
+LEASE_LENGTH = timedelta(seconds=90)
+"""How long somebody may take to tell one report."""
+
+RETRY_DELAYS = tuple(timedelta(seconds=seconds) for seconds in (10, 30, 60, 120, 300, 600, 1800))
+"""The wait before a report is told again, by the number of tries that failed."""
+
+GIVE_UP_AFTER = timedelta(days=1)
+"""How old a report gets that cannot be told."""
+
+KEPT_FOR = timedelta(days=7)
+"""How long a settled report is kept, and one whose channel nobody serves any more."""
+
+BATCH = 1000
+"""How many reports `remove_settled` removes at once."""
+
+_BUILD = Base.metadata.tables[Build.__tablename__]
+_REPOSITORY = Base.metadata.tables[Repository.__tablename__]
+_REPORT = Base.metadata.tables[Report.__tablename__]
+
+
+class ReportLease(NamedTuple):
+    """What a teller holds of a report: the proof that its word still counts."""
+
+    report_id: int
+    tries: int
+
+
+def note(session: Session, status: Status, build_ids: Sequence[int], *, now: datetime) -> None:
+    """Write down that these builds have come to `status`, for everybody who is told by this deployment.
+
+    GitHub is not told that a build has begun (it is pending, as before), nor of repositories whose pushes do not
+    arrive: their owners have not asked for it.
+    """
+    for channel in session.info.get(CHANNELS_KEY, ()):
+        if not build_ids or (channel == GITHUB_STATUS and status is Status.RUNNING):
+            continue
+        statement = _NOTE_STATUS if channel == GITHUB_STATUS else _NOTE
+        session.execute(statement, {"ids": list(build_ids), "channel": channel, "now": now})
+
+
+def note_existing_image(session: Session, build_id: int, *, now: datetime) -> None:
+    """Write down that a push came to a commit whose image this build has made: GitHub is to show it on the commit.
+
+    It may show it already, so this counts as told once: whoever tells it asks GitHub first. Nobody else is told,
+    as nothing has happened to the build.
+    """
+    if GITHUB_STATUS in session.info.get(CHANNELS_KEY, ()):
+        session.execute(_NOTE_FOUND, {"ids": [build_id], "channel": GITHUB_STATUS, "now": now})
+
+
+def is_due(session: Session, channel: str, *, now: datetime) -> bool:
+    """Say whether there is something to tell: a read, for whoever looks often."""
+    found = session.scalar(_IS_DUE_NOW, {"channel": channel, "now": now})
+    return found is not None
+
+
+def claim(session: Session, channel: str, *, now: datetime) -> Report | None:
+    """Take the report that is due for longest, to be told within LEASE; None where there is none.
+
+    Atomic over any number of tellers; `tries` in the answer is the fencing token for what follows.
+    """
+    if channel == GITHUB_STATUS:
+        _overtake(session, now)
+    report, older = aliased(Report, name="this"), aliased(Report, name="older")
+    is_next = ~(
+        select(older.id)
+        .where(_is_same_commit(older, report), older.due_at.is_not(None), older.id < report.id)
+        .exists()
+    )
+    next_id = (
+        select(report.id)
+        .where(report.channel == channel, report.due_at <= now, report.due_at.is_not(None), is_next)
+        .order_by(report.due_at, report.id)
+        .limit(1)
+        .with_for_update(skip_locked=True, key_share=True)
+        .scalar_subquery()
+    )
+    taken = {"tries": Report.tries + 1, "due_at": now + LEASE_LENGTH, "lease_expires_at": now + LEASE_LENGTH}
+    return session.scalar(
+        update(Report)
+        .where(Report.id == next_id, Report.due_at <= now)
+        .values(**taken)
+        .returning(Report)
+        .execution_options(populate_existing=True, synchronize_session=False)
+    )
+
+
+def mark_delivered(session: Session, lease: ReportLease, *, now: datetime) -> bool:
+    """Note that a report was told; False where the lease is lost."""
+    return _settle(session, _is_held(lease), now=now, outcome="delivered", error=None) > 0
+
+
+def give_up(session: Session, lease: ReportLease, error: str, *, now: datetime) -> bool:
+    """Note that a report cannot be told, and why, for an admin to read; False where the lease is lost."""
+    return _settle(session, _is_held(lease), now=now, outcome="gave_up", error=error) > 0
+
+
+def reschedule(session: Session, lease: ReportLease, error: str, *, until: datetime) -> bool:
+    """Note that a report is to be told later, and why; False where the lease is lost."""
+    values = {"due_at": until, "lease_expires_at": None, "error": error}
+    return _change(session, _is_held(lease), values) > 0
+
+
+def list_given_up(session: Session, limit: int = 20) -> Sequence[Report]:
+    """Return what could not be told, newest first, for an admin."""
+    return session.scalars(
+        select(Report).where(IS_GIVEN_UP).order_by(Report.settled_at.desc()).limit(limit)
+    ).all()
+
+
+def oldest_pending(session: Session) -> Report | None:
+    """Return the report that is untold for longest."""
+    return session.scalar(select(Report).where(IS_DUE).order_by(Report.id).limit(1))
+
+
+def waiting(session: Session) -> dict[str, int]:
+    """Return how many reports are untold, by channel."""
+    counted = select(Report.channel, func.count()).where(IS_DUE).group_by(Report.channel)
+    return {channel: count for channel, count in session.execute(counted)}
+
+
+def remove_settled(session: Session, *, now: datetime) -> int:
+    """Remove what was settled long ago, BATCH at most, and return how many that were.
+
+    What nobody has told for as long is given up: its channel is not configured any more.
+    """
+    abandoned = and_(IS_DUE, Report.created_at < now - KEPT_FOR, _is_unleased(Report.lease_expires_at, now))
+    error = "nobody has told it for a week; is it configured at the builder, and does a builder run?"
+    _settle(session, abandoned, now=now, outcome="gave_up", error=error)
+    old = select(Report.id).where(Report.settled_at < now - KEPT_FOR).order_by(Report.settled_at).limit(BATCH)
+    result = session.execute(delete(Report).where(Report.id.in_(old.scalar_subquery())))
+    assert isinstance(result, CursorResult)  # noqa: S101 -- a DELETE always gives one
+    return result.rowcount
+
+
+def _overtake(session: Session, now: datetime) -> None:
+    """Settle those that a newer report of the same commit replaces, unless they are being told right now."""
+    this, newer = aliased(Report, name="this"), aliased(Report, name="newer")
+    is_replaced = select(newer.id).where(
+        _is_same_commit(newer, this), newer.due_at.is_not(None), newer.id > this.id
+    )
+    overtaken = (
+        select(this.id)
+        .where(
+            this.channel == GITHUB_STATUS, this.due_at.is_not(None), _is_unleased(this.lease_expires_at, now)
+        )
+        .where(is_replaced.exists())
+        .order_by(this.id)
+        .with_for_update(skip_locked=True, key_share=True)
+    )
+    _settle(session, Report.id.in_(overtaken), now=now, outcome="overtaken")
+
+
+def _is_same_commit(one: Any, other: Any) -> ColumnElement[bool]:
+    return and_(
+        one.channel == other.channel,
+        one.repository_id == other.repository_id,
+        one.commit == other.commit,
+    )
+
+
+def _is_unleased(lease_expires_at: Any, now: datetime) -> ColumnElement[bool]:
+    return or_(lease_expires_at.is_(None), lease_expires_at < now)
+
+
+def _is_held(lease: ReportLease) -> ColumnElement[bool]:
+    return and_(
+        Report.id == lease.report_id, Report.tries == lease.tries, Report.lease_expires_at.is_not(None)
+    )
+
+
+def _settle(session: Session, condition: ColumnElement[bool], *, now: datetime, **values: Any) -> int:
+    settled = {"settled_at": now, "due_at": None, "lease_expires_at": None}
+    return _change(session, condition, {**settled, **values})
+
+
+def _change(session: Session, condition: ColumnElement[bool], values: dict[str, Any]) -> int:
+    statement = update(Report).where(condition).values(**values)
+    result = session.execute(statement.execution_options(synchronize_session=False))
+    assert isinstance(result, CursorResult)  # noqa: S101 -- an UPDATE always gives one
+    return result.rowcount
+
+
+def _note_statement(which: Iterable[ColumnElement[bool]], tries: int = 0) -> Insert:
+    now = bindparam("now", type_=UtcDateTime())
+    copied = ("id", "repository_id", "commit", "status", "reason", "cause", "message", "attempt")
+    told: Select[Any] = (
+        select(
+            *(_BUILD.c[name] for name in copied),
+            bindparam("channel", type_=String()),
+            now.label("created_at"),
+            now.label("due_at"),
+            literal(tries).label("tries"),
+        )
+        .join_from(_BUILD, _REPOSITORY, _BUILD.c.repository_id == _REPOSITORY.c.id)
+        .where(_BUILD.c.id.in_(bindparam("ids", expanding=True)), *which)
+        .order_by(_BUILD.c.id)
+    )
+    columns = ["build_id", *copied[1:], "channel", "created_at", "due_at", "tries"]
+    return insert(_REPORT).from_select(columns, told, include_defaults=False)
+
+
+_NOTE = _note_statement(())
+_REPORTS_TO_GITHUB = (
+    _REPOSITORY.c.webhook_since.is_not(None),
+    _REPOSITORY.c.enabled,
+    _BUILD.c.reason.is_distinct_from(Reason.REPOSITORY_GONE),
+)
+_NOTE_STATUS = _note_statement(_REPORTS_TO_GITHUB)
+_NOTE_FOUND = _note_statement((*_REPORTS_TO_GITHUB, _BUILD.c.status == Status.SUCCEEDED), tries=1)
+_IS_DUE_NOW = (
+    select(_REPORT.c.id)
+    .where(IS_DUE, _REPORT.c.channel == bindparam("channel"), _REPORT.c.due_at <= bindparam("now"))
+    .limit(1)
+)

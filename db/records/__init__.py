@@ -1,0 +1,1 @@
+"""One module per table: reads and writes by key."""

@@ -1,0 +1,192 @@
+"""The repositories that we heard of, and how they keep their identity through renames."""
+
+from datetime import datetime
+from typing import Any, NamedTuple, TypedDict, Unpack
+
+from sqlalchemy import bindparam, or_, select, update
+from sqlalchemy.orm import Session
+
+from base.git_environment import is_at_github
+from db.models import Repository
+from db.sql import driver
+from db.sql.insert import insert_new
+
+GITHUB = "gh"
+GIT = "git"
+"""Any other git server, by the address that it is cloned from."""
+
+
+_TABLE = Repository.metadata.tables["repository"]
+_OF_PROVIDER = _TABLE.c.provider == bindparam("provider")
+_IS_NAMED = _TABLE.c.name_key == bindparam("name_key")
+_IS_NUMBERED = _TABLE.c.provider_id == bindparam("provider_id")
+_NAMED = select(Repository).where(_OF_PROVIDER, _IS_NAMED)
+_NUMBERED = select(Repository).where(_OF_PROVIDER, _IS_NUMBERED)
+_EITHER = select(Repository).where(_OF_PROVIDER, or_(_IS_NAMED, _IS_NUMBERED))
+
+
+class KnownRepository(NamedTuple):
+    """What most callers need of a repository's record."""
+
+    id: int
+    full_name: str
+
+
+class _Row(NamedTuple):
+    """A repository's record, as far as deliveries tell of it."""
+
+    id: int
+    provider_id: int | None
+    full_name: str
+    name_key: str
+    default_branch: str | None
+    private: bool
+    private_known: bool
+    described_at: datetime | None
+    enabled: bool
+    webhook_since: datetime | None
+    installation_id: int | None
+
+
+_DESCRIPTION = frozenset({"full_name", "name_key", "default_branch", "private", "private_known"})
+_ROWS = select(*(_TABLE.c[name] for name in _Row._fields)).where(_OF_PROVIDER, or_(_IS_NAMED, _IS_NUMBERED))
+
+
+class RepositoryDescription(TypedDict, total=False):
+    """What the provider says of a repository; None: it does not say."""
+
+    provider_id: int | None
+    default_branch: str | None
+    private: bool | None
+    webhook_active: bool | None
+    """Whether deliveries arrive."""
+    installation_id: int | None
+    described_at: datetime | None
+    """When it said so; None: just now. Of name, default branch and visibility, what was said last holds."""
+
+
+def provider_of(full_name: str) -> str:
+    """Return the provider of a repository, which its name tells."""
+    return GITHUB if is_at_github(full_name) else GIT
+
+
+def name_key(full_name: str) -> str:
+    """Return what two spellings of one repository have in common: GitHub's names are case-insensitive.
+
+    The path of an address may not be; its host was put in lower case when it was read.
+    """
+    return full_name.lower() if is_at_github(full_name) else full_name
+
+
+def find(session: Session, provider: str, full_name: str) -> Repository | None:
+    """Return the repository of this name, or None."""
+    return session.scalar(_NAMED, {"provider": provider, "name_key": name_key(full_name)})
+
+
+def find_by_provider_id(session: Session, provider: str, provider_id: int) -> Repository | None:
+    """Return the repository with GitHub's number, whatever it is called now, or None."""
+    return session.scalar(_NUMBERED, {"provider": provider, "provider_id": provider_id})
+
+
+def record_if_changed(
+    session: Session,
+    *,
+    full_name: str,
+    now: datetime,
+    provider: str = GITHUB,
+    **description: Unpack[RepositoryDescription],
+) -> KnownRepository:
+    """Do as `record`, several times faster where nothing is new, which is nearly always."""
+    names = {
+        "provider": provider,
+        "name_key": name_key(full_name),
+        "provider_id": description.get("provider_id"),
+    }
+    rows = [_Row._make(row) for row in driver.execute(session, _ROWS, names)]
+    if len(rows) == 1 and not _differences(rows[0], full_name, now, description):
+        return KnownRepository(rows[0].id, rows[0].full_name)
+    row = record(session, full_name=full_name, now=now, provider=provider, **description)
+    return KnownRepository(row.id, row.full_name)
+
+
+def record(
+    session: Session,
+    *,
+    full_name: str,
+    now: datetime,
+    provider: str = GITHUB,
+    **description: Unpack[RepositoryDescription],
+) -> Repository:
+    """Return the repository's row, made or brought up to date; what is None is left as it is.
+
+    The number decides, where one is known: a repository that comes with a new name was renamed or transferred,
+    and a row of another number that holds the name is a repository that had it before; that one is moved aside.
+    """
+    key, provider_id = name_key(full_name), description.get("provider_id")
+    names = {"provider": provider, "name_key": key, "provider_id": provider_id}
+    found = session.scalars(_EITHER, names).all()
+    row = next((one for one in found if provider_id is not None and one.provider_id == provider_id), None)
+    holder = next((one for one in found if one.name_key == key), None)
+    takes_name = row is None or not _is_outdated(row, description)
+    if (
+        holder is not None
+        and row is not holder
+        and takes_name
+        and _is_other_repository(holder, row, provider_id)
+    ):
+        holder.name_key = f"{key}#{holder.id}"
+        session.flush()
+        holder = None
+    row = row or holder or _create(session, provider, key, full_name, now)
+    differences = _differences(row, full_name, now, description)
+    for name, value in differences.items():
+        setattr(row, name, value)
+    if differences:
+        session.flush()
+    return row
+
+
+def _differences(
+    row: Repository | _Row, full_name: str, now: datetime, description: RepositoryDescription
+) -> dict[str, Any]:
+    """Return the columns that are to be changed, mostly none."""
+    told_of = ("provider_id", "default_branch", "private", "installation_id")
+    wanted: dict[str, Any] = {name: description.get(name) for name in told_of}
+    wanted = {name: value for name, value in wanted.items() if value is not None}
+    if "private" in wanted:
+        wanted["private_known"] = True
+    wanted |= {"full_name": full_name, "name_key": name_key(full_name), "enabled": True}
+    if (is_active := description.get("webhook_active")) is not None:
+        wanted["webhook_since"] = (row.webhook_since or now) if is_active else None
+    differences = {name: value for name, value in wanted.items() if getattr(row, name) != value}
+    if _is_outdated(row, description):
+        return {name: value for name, value in differences.items() if name not in _DESCRIPTION}
+    if description.get("described_at") and not _DESCRIPTION.isdisjoint(differences):
+        differences["described_at"] = description["described_at"]
+    return differences
+
+
+def _is_outdated(row: Repository | _Row, description: RepositoryDescription) -> bool:
+    """Tell whether a later description changed the row already: deliveries overtake each other."""
+    said = description.get("described_at")
+    return said is not None and row.described_at is not None and said < row.described_at
+
+
+def _is_other_repository(holder: Repository, row: Repository | None, provider_id: int | None) -> bool:
+    if row is not None:
+        return True
+    return provider_id is not None and holder.provider_id not in (None, provider_id)
+
+
+def _create(session: Session, provider: str, key: str, full_name: str, now: datetime) -> Repository:
+    values = {"provider": provider, "name_key": key, "full_name": full_name, "created_at": now}
+    values |= {"private": False, "private_known": False, "enabled": True}
+    insert_new(session, Repository, values, key=["provider", "name_key"])
+    return session.scalars(_NAMED, {"provider": provider, "name_key": key}).one()
+
+
+def disable(session: Session, repository: Repository) -> None:
+    """Note that the repository was deleted at the provider; its builds and images stay on record."""
+    session.execute(
+        update(Repository).where(Repository.id == repository.id).values(enabled=False, webhook_since=None)
+    )

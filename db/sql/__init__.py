@@ -1,0 +1,1 @@
+"""What both databases need from SQLAlchemy: fast statements, upserts, group commits."""

@@ -1,0 +1,152 @@
+"""Statements that are made once and run very often, run on the driver itself.
+
+Two things happen in front of somebody who waits: a lookup, and a push. Around statements as small as theirs
+SQLAlchemy's own work is four fifths of the time. So it builds such a statement, once for each dialect, says how a
+value is written and read, and keeps connections and transactions; what is left for each run is the driver's.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+from sqlalchemy import Column, ColumnDefault, Connection, Dialect, PoolProxiedConnection, Select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.types import TypeEngine
+
+from db.database import Database
+
+Statement = Any
+"""A SELECT, or an INSERT or UPDATE that may have a RETURNING: SQLAlchemy has no public type for just these."""
+Row = tuple[Any, ...]
+Values = Mapping[str, Any]
+_Convert = Callable[[Any], Any] | None
+
+_CONNECTION_KEY = "repo2hub.connection"
+"""Under this name a session keeps what `Session.connection` gives: to ask is a third of what a statement costs."""
+
+
+class _Prepared(NamedTuple):
+    sql: str
+    is_positional: bool
+    binds: Sequence[tuple[str, _Convert]]
+    """The parameters' names in the driver's order, and how a value is written."""
+    constants: Values
+    """What the statement itself gives."""
+    columns: Sequence[_Convert]
+    """How the values of a row are read."""
+
+
+def read(database: Database, statement: Statement, values: Values) -> list[Row]:
+    """Return the rows of one SELECT, which is a transaction of its own.
+
+    Raises DBAPIError, or SQLAlchemy's TimeoutError where no connection becomes free.
+    """
+    try:
+        return _read(database, statement, values)
+    except DBAPIError as exc:
+        if not exc.connection_invalidated:
+            raise
+        # To ask each connection whether it lives would double the round trips. One that broke while nobody used
+        # it is found out here, and the others broke with it.
+        database.read_pool.dispose()
+        return _read(database, statement, values)
+
+
+def _read(database: Database, statement: Statement, values: Values) -> list[Row]:
+    connection = _connection(database)
+    try:
+        return _run(connection, database.read_pool.dialect, statement, values)
+    except DBAPIError:
+        # Whatever state it was left in, nobody else is to have it.
+        connection.invalidate()
+        raise
+    finally:
+        connection.close()
+
+
+def _connection(database: Database) -> PoolProxiedConnection:
+    dialect = database.read_pool.dialect
+    try:
+        return database.read_pool.raw_connection()
+    except dialect.loaded_dbapi.Error as exc:  # `raw_connection` gives the driver's own
+        raise _wrap_driver_error(exc, dialect) from exc
+
+
+def execute(session: Session, statement: Statement, values: Values) -> list[Row]:
+    """Run a statement in a session's transaction and return its rows, [] where it gives none. Raises DBAPIError.
+
+    What the session has not flushed is not seen.
+    """
+    connection: Connection | None = session.info.get(_CONNECTION_KEY)
+    if connection is None or connection.closed:  # as it is when its transaction has ended
+        connection = session.info[_CONNECTION_KEY] = session.connection()
+    return _run(connection.connection, connection.dialect, statement, values)
+
+
+def _run(
+    connection: PoolProxiedConnection, dialect: Dialect, statement: Statement, values: Values
+) -> list[Row]:
+    sql, is_positional, binds, constants, columns = _prepare(dialect, statement, tuple(values))
+    given = {**constants, **values}
+    written = [(name, given[name] if write is None else write(given[name])) for name, write in binds]
+    parameters: Any = [value for _, value in written] if is_positional else dict(written)
+    try:
+        cursor = connection.cursor()
+        cursor.execute(sql, parameters)
+        rows = cursor.fetchall() if columns else []
+    except dialect.loaded_dbapi.Error as exc:
+        raise _wrap_driver_error(exc, dialect, connection, sql) from exc
+    return [
+        tuple([value if read is None else read(value) for read, value in zip(columns, row, strict=True)])
+        for row in rows
+    ]
+
+
+def _wrap_driver_error(
+    exc: Exception, dialect: Dialect, connection: PoolProxiedConnection | None = None, sql: str | None = None
+) -> BaseException:
+    driver_connection: Any = None if connection is None else connection.driver_connection
+    is_broken = dialect.is_disconnect(exc, driver_connection, None)  # type: ignore[arg-type]
+    return DBAPIError.instance(
+        sql,
+        None,
+        exc,
+        dialect.loaded_dbapi.Error,
+        connection_invalidated=is_broken,
+        dialect=dialect,
+    )
+
+
+@cache
+def _prepare(dialect: Dialect, statement: Statement, given: tuple[str, ...]) -> _Prepared:
+    compiled: SQLCompiler = statement.compile(dialect=dialect, column_keys=list(given))
+    types = {name: bind.type for bind, name in compiled.bind_names.items()}
+    constants = {
+        name: bind.effective_value for bind, name in compiled.bind_names.items() if not bind.required
+    }
+    # Columns that have a default and were not given.
+    constants |= {column.key: _default(column) for column in compiled.insert_prefetch}
+    is_select = isinstance(statement, Select)
+    columns = statement.column_descriptions if is_select else statement.returning_column_descriptions
+    return _Prepared(
+        str(compiled),
+        compiled.positional,
+        [(name, _bind_processor(types[name], dialect)) for name in compiled.positiontup or types],
+        constants,
+        [_result_processor(column["type"], dialect) for column in columns],
+    )
+
+
+def _default(column: Column[Any]) -> Any:
+    assert isinstance(column.default, ColumnDefault)  # noqa: S101 -- we have no others
+    return column.default.arg
+
+
+def _bind_processor(kind: TypeEngine[Any], dialect: Dialect) -> _Convert:
+    return kind.dialect_impl(dialect).bind_processor(dialect)
+
+
+def _result_processor(kind: TypeEngine[Any], dialect: Dialect) -> _Convert:
+    return kind.dialect_impl(dialect).result_processor(dialect, None)

@@ -1,0 +1,1 @@
+"""`make run` and `make hub`: the whole service on this machine, in a checkout."""

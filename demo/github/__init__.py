@@ -1,0 +1,1 @@
+"""A stand-in for GitHub: repositories over HTTP, and signed deliveries."""

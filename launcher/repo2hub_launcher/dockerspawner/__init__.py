@@ -1,0 +1,1 @@
+"""DockerSpawner with the spawn form, and what starting a container needs."""

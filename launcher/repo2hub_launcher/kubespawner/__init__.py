@@ -1,0 +1,1 @@
+"""KubeSpawner with jupyterhub-fancy-profiles."""

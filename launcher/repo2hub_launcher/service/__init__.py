@@ -1,0 +1,1 @@
+"""Asking the build service, as the user whose server starts."""

@@ -1,0 +1,1 @@
+"""What both spawners share: user options, finding and building an image, progress."""

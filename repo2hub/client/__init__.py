@@ -1,0 +1,1 @@
+"""Asking a running service over its HTTP API."""

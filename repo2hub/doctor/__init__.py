@@ -1,0 +1,1 @@
+"""The checks of `repo2hub doctor`: what is wrong on this machine, and what fixes it."""

@@ -1,0 +1,1 @@
+"""What commands print: results, remarks, errors, and the processes' own structured log."""

@@ -1,0 +1,1 @@
+"""What a process checks and prepares at its start: address, secret, child processes."""

@@ -1,0 +1,143 @@
+"""An engine that stops and disks that are full: the build is given back with words, and built when all is well."""
+
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import docker
+import pytest
+
+from demo.github.bare_repository import BareRepository
+from tests.acceptance.builds.own_engine import Disk, OwnEngine
+from tests.acceptance.leftovers import nothing_is_left
+from tests.acceptance.standstill import Standstill
+from tests.support.service import Service
+
+pytestmark = pytest.mark.engine
+
+Start = Callable[..., Service]
+MEGABYTES = 9  # of the builder's own disk
+SPARE = 300  # megabytes that the engine's disk has left beside the base image
+
+
+# Both are there before any service is started, so that they are still there when it stops.
+@pytest.fixture(scope="module", autouse=True)
+def own_engine(engine: docker.DockerClient, base_image: str) -> Iterator[OwnEngine]:
+    """An engine that holds the base image, on a small disk."""
+    megabytes = int(engine.images.get(base_image).attrs["Size"] * 1.1 / 1e6) + SPARE
+    with OwnEngine(megabytes) as own_engine:
+        own_engine.load(base_image)
+        yield own_engine
+
+
+@pytest.fixture(scope="module", autouse=True)
+def builders_disk() -> Iterator[Path]:
+    with Disk(MEGABYTES) as disk:
+        yield disk.folder
+
+
+@pytest.fixture(scope="module")
+def service(own_engine: OwnEngine, start_service: Start) -> Service:
+    """The service with that engine."""
+    return start_service(environ={"DOCKER_HOST": own_engine.host})
+
+
+@pytest.fixture(autouse=True)
+def runs_again(own_engine: OwnEngine) -> Iterator[None]:
+    """Whatever a test did to the engine, the next test finds it running."""
+    yield
+    if not own_engine.answers():
+        own_engine.start()
+
+
+def push(service: Service, repository: BareRepository, *commands: str) -> int:
+    """Push a Dockerfile of some commands and return the build's id."""
+    lines = [f"FROM {service.base_image}", "COPY . /files", *(f"RUN {command}" for command in commands)]
+    commit = repository.commit({"Dockerfile": "\n".join(lines)})
+    build_id: int = service.push(repository.full_name, commit)["build"]
+    return build_id
+
+
+def given_back(service: Service, build_id: int, cause: str) -> str:
+    """Wait for the end of the first attempt, and return what it told; the next one would disturb another test."""
+    build = service.wait_until_given_back(build_id)
+    assert (build["cause"], build["attempt"]) == (cause, 1), service.log(build_id)
+    message: str = build["message"]
+    assert message in service.log(build_id) and "\n" not in message
+    assert service.post(f"builds/{build_id}/cancel").status_code == 200
+    return message
+
+
+def test_a_build_that_finds_no_engine_is_built_when_the_engine_is_back(
+    service: Service, own_engine: OwnEngine, repository: BareRepository
+) -> None:
+    own_engine.stop()
+    build_id = push(service, repository, "echo built at last")
+    build = service.wait_until_given_back(build_id)
+    assert (build["cause"], build["attempt"]) == ("engine_unavailable", 1)
+    assert "repo2hub doctor" in build["message"]
+    own_engine.start()
+    build = service.wait_for(build_id)
+    assert (build["status"], build["attempt"]) == ("succeeded", 2), service.log(build_id)
+    assert (build["cause"], build["message"]) == (None, None)
+
+
+def test_an_engine_that_stops_in_the_middle_of_a_build_leaves_nothing_behind(
+    service: Service, own_engine: OwnEngine, repository: BareRepository, standstill: Standstill
+) -> None:
+    build_id = push(service, repository, standstill.step)
+    service.wait_for_log(build_id, "it-stands-still")
+    own_engine.stop()
+    assert "repo2hub doctor" in given_back(service, build_id, "engine_unavailable")
+    standstill.go_on()  # the engine did not end its running step
+    own_engine.start()
+    nothing_is_left(service, str(service.data_dir / "work"), own_engine.client())
+
+
+def test_an_engine_that_crashes_while_it_pushes_is_not_taken_for_the_registry(
+    own_engine: OwnEngine, start_service: Start, repository: BareRepository
+) -> None:
+    with own_engine.silent_server() as address:
+        service = start_service(environ={"DOCKER_HOST": own_engine.host}, REGISTRY_URL=address)
+        build_id = push(service, repository)
+        service.wait_for(build_id, phase="pushing")
+        own_engine.crash()
+        assert "repo2hub doctor" in given_back(service, build_id, "engine_unavailable")
+    own_engine.start()
+    nothing_is_left(service, service.settings["IMAGE_PREFIX"], own_engine.client())
+
+
+def test_a_full_disk_of_the_engine_is_the_admins_to_mend(
+    service: Service, own_engine: OwnEngine, repository: BareRepository
+) -> None:
+    build_id = push(service, repository, f"head -c {2 * SPARE}M /dev/zero > /large")
+    assert "free space" in given_back(service, build_id, "no_space")
+    nothing_is_left(service, "/dev/zero", own_engine.client())
+
+
+FILES = {
+    "while it is fetched": {"noise": random.Random(1).randbytes(2 * MEGABYTES * 10**6)},
+    "while it is checked out": {"large": b"x" * 2 * MEGABYTES * 10**6},
+    "while repo2docker copies it": {"large": b"x" * (MEGABYTES * 10**6 * 2 // 3), "requirements.txt": b""},
+}
+
+
+@pytest.fixture(scope="module")
+def small_builder(
+    builders_disk: Path, start_service: Start, tmp_path_factory: pytest.TempPathFactory
+) -> Service:
+    """The service with the machine's engine, whose builder works on a small disk; its database is elsewhere."""
+    database = tmp_path_factory.mktemp("database") / "repo2hub.db"
+    return start_service(DATA_DIR=str(builders_disk), DATABASE_URL=f"sqlite:///{database}")
+
+
+@pytest.mark.parametrize("when", FILES)
+def test_a_full_disk_of_the_builder_is_the_admins_to_mend(
+    small_builder: Service, builders_disk: Path, repository: BareRepository, when: str
+) -> None:
+    commit = repository.commit(FILES[when])
+    build_id = small_builder.push(repository.full_name, commit)["build"]
+    assert "free" in given_back(small_builder, build_id, "no_space")
+    assert not list(builders_disk.glob("work/builder-*/build-*"))
+    assert shutil.disk_usage(builders_disk).used < 10**5

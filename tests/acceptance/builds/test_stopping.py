@@ -1,0 +1,157 @@
+"""Cancelling, stopping and killing: nothing is left running, nothing is left behind, nothing is lost."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from builder.build import BuilderContext
+from builder.child_process import StopSignal
+from builder.errors import StopReason
+from builder.settings import BuilderSettings
+from builder.worker import Attempt
+from db.database import Database
+from db.models import Build
+from db.queue import enqueue, transitions
+from db.queue.enqueue import RequestFields
+from db.records import builds, repositories
+from db.status import EnqueueOutcome, Status, Trigger
+from demo.github.bare_repository import BareRepository
+from demo.github.git_server import GitServer
+from tests.acceptance.leftovers import nothing_is_left
+from tests.acceptance.standstill import Standstill
+from tests.conftest import COMMIT, NOW, RECIPE
+from tests.support.registry import Registry
+from tests.support.service import Service
+from tests.support.stand_in import Answer, Asked, StandIn
+
+pytestmark = pytest.mark.engine
+
+
+def test_cancelling_while_fetching(service: Service, repository: BareRepository, github: GitServer) -> None:
+    commit = repository.commit({"README.md": "x"})
+    with github.stalled():
+        build_id = service.push(repository.full_name, commit)["build"]
+        service.wait_for(build_id, phase="fetching")
+        assert service.post(f"builds/{build_id}/cancel").status_code == 202
+        build = service.wait_for(build_id)
+        assert (build["status"], build["reason"]) == ("cancelled", "requested")
+        nothing_is_left(service, str(service.data_dir / "work"))
+
+
+class HangingRegistry(StandIn):
+    """A registry that has one image, whose content never comes."""
+
+    def answer(self, asked: Asked) -> Answer:
+        if asked.path == "/v2/":
+            return Answer(200)
+        if "/manifests/" not in asked.path:
+            return Answer(hangs=True)
+        kind = "application/vnd.docker.distribution.manifest.v2+json"
+        part = {"mediaType": "application/octet-stream", "size": 1000, "digest": f"sha256:{'0' * 64}"}
+        manifest = {"schemaVersion": 2, "mediaType": kind, "config": part, "layers": [part]}
+        return Answer(200, manifest, {"Content-Type": kind})
+
+
+def test_cancelling_while_the_base_image_is_pulled(
+    start_service: Callable[..., Service], repository: BareRepository
+) -> None:
+    with HangingRegistry() as registry:
+        image = f"{registry.url.removeprefix('http://')}/base:1"
+        service = start_service(BASE_IMAGE=image)
+        build_id = service.push(repository.full_name, repository.commit({"README.md": "x"}))["build"]
+        service.wait_for_log(build_id, f"pulling the base image {image}")
+        service.post(f"builds/{build_id}/cancel")
+        build = service.wait_for(build_id)
+        assert (build["status"], build["reason"]) == ("cancelled", "requested")
+        nothing_is_left(service, image)
+
+
+def test_cancelling_while_building(service: Service, repository: BareRepository) -> None:
+    commit = repository.commit(service.dockerfile("echo started-to-sleep && sleep 594"))
+    build_id = service.push(repository.full_name, commit)["build"]
+    service.wait_for_log(build_id, "started-to-sleep")
+    service.post(f"builds/{build_id}/cancel")
+    build = service.wait_for(build_id)
+    assert (build["status"], build["reason"]) == ("cancelled", "requested")
+    nothing_is_left(service, "sleep 594")
+
+
+def test_cancelling_while_pushing(
+    start_service: Callable[..., Service], repository: BareRepository, registry: Registry
+) -> None:
+    service = start_service(REGISTRY_URL=registry.url)
+    commit = repository.commit({"Dockerfile": f"FROM {service.base_image}\nRUN echo pushed > /x\n"})
+    os.kill(registry.pid, signal.SIGSTOP)  # a registry that hangs
+    try:
+        build_id = service.push(repository.full_name, commit)["build"]
+        service.wait_for(build_id, phase="pushing")
+        service.post(f"builds/{build_id}/cancel")
+        build = service.wait_for(build_id)
+        assert (build["status"], build["reason"]) == ("cancelled", "requested")
+        nothing_is_left(service, service.settings["IMAGE_PREFIX"])
+    finally:
+        os.kill(registry.pid, signal.SIGCONT)
+
+
+def test_a_wish_that_comes_when_the_build_has_been_stopped_to_be_cancelled_is_not_lost(
+    database: Database, tmp_path: Path
+) -> None:
+    wish: RequestFields = {
+        "ref": "refs/heads/main",
+        "commit": COMMIT,
+        "recipe": RECIPE,
+        "trigger": Trigger.PUSH,
+    }
+    with database.write() as session:
+        known = repositories.record(session, full_name="Org/Repo", now=NOW)
+        enqueue.enqueue_entry(session, repository=known, now=NOW, **wish)
+        running = transitions.claim(session, worker="w", now=NOW)
+        assert running is not None and builds.get(session, running.id) is running  # with its repository
+        transitions.cancel(session, running.id, by="alice", now=NOW)
+    stop = StopSignal()
+    stop.set(StopReason.CANCELLED)  # as the heartbeat does
+    with database.write() as session:
+        assert (
+            enqueue.enqueue_entry(session, repository=known, now=NOW, **wish).outcome is EnqueueOutcome.JOINED
+        )
+    tools = BuilderContext.of(BuilderSettings(data_dir=tmp_path), {})
+    Attempt(running, tools, database, stop).run()
+    tools.workspaces.close()
+    with database.read() as session:
+        assert session.get_one(Build, running.id).status is Status.QUEUED
+
+
+def test_a_builder_that_is_told_to_stop_gives_its_build_back_and_another_finishes_it(
+    start_service: Callable[..., Service], repository: BareRepository, standstill: Standstill
+) -> None:
+    service = start_service()
+    commit = repository.commit(service.dockerfile(standstill.step))
+    build_id = service.push(repository.full_name, commit)["build"]
+    service.wait_for_log(build_id, "it-stands-still")
+    assert service.stop("builder") == 0
+    build = service.get(f"builds/{build_id}")
+    assert (build["status"], build["attempt"]) == ("queued", 1)
+    nothing_is_left(service, standstill.process)
+    service.start("builder")
+    standstill.go_on()
+    build = service.wait_for(build_id)
+    assert (build["status"], build["attempt"]) == ("succeeded", 2)
+
+
+def test_a_killed_builder_loses_nothing_and_its_children_are_ended_by_the_next(
+    start_service: Callable[..., Service], repository: BareRepository
+) -> None:
+    service = start_service()
+    commit = repository.commit(service.dockerfile("echo started-to-sleep && sleep 593"))
+    build_id = service.push(repository.full_name, commit)["build"]
+    service.wait_for_log(build_id, "started-to-sleep")
+    service.stop("builder", signal.SIGKILL)
+    service.start("builder")
+    nothing_is_left(service, "sleep 593")
+    service.wait_for_log(build_id, "attempt 2")
+    service.post(f"builds/{build_id}/cancel")
+    build = service.wait_for(build_id)
+    assert (build["status"], build["attempt"]) == ("cancelled", 2)

@@ -1,0 +1,239 @@
+"""`repo2hub prune` on a real engine: what it shows, what goes, and what a container keeps."""
+
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+from docker.errors import ImageNotFound
+from sqlalchemy import select
+
+from builder import prune
+from builder.engine.docker_client import Engine
+from builder.errors import InfrastructureError
+from db import migrate
+from db.database import Database
+from db.models import Image
+from db.queue import enqueue, transitions
+from db.queue.transitions import BuildResult
+from db.records import images, repositories, retention
+from db.status import Lease, Status, Trigger
+from tests.conftest import RECIPE
+from tests.support.registry import Registry
+from tests.support.service import Service
+
+pytestmark = pytest.mark.engine
+
+LONG_AGO = datetime.now(UTC) - timedelta(days=100)
+
+
+@pytest.fixture
+def service(tmp_path: Path, base_image: str) -> Service:
+    """Its command line only: no process of it runs."""
+    return Service(tmp_path, "http://127.0.0.1:9", base_image)
+
+
+@pytest.fixture
+def database(service: Service) -> Iterator[Database]:
+    database = Database(f"sqlite:///{service.data_dir / 'repo2hub.db'}")
+    migrate.upgrade(database)
+    yield database
+    database.dispose()
+
+
+@pytest.fixture
+def host() -> str:
+    """What stands before the names of images: nothing where no registry has them."""
+    return ""
+
+
+@pytest.fixture
+def names(database: Database, engine: docker.DockerClient, base_image: str, host: str) -> Iterator[list[str]]:
+    """Three images of one branch, of long ago, the oldest first: each a name of its own for a small image."""
+    prefix = f"{host}r2htest-{uuid.uuid4().hex[:8]}/org/repo"
+    made = []
+    for number in range(1, 4):
+        name = f"{prefix}:{number}"
+        label = {"number": str(number), "of": prefix}
+        container = engine.containers.create(base_image, ["true"], labels=label)
+        container.commit(*name.rsplit(":", 1))
+        container.remove()
+        made.append(name)
+        with database.write() as session:
+            row = repositories.record(session, full_name="Org/Repo", now=LONG_AGO)
+            wish: Any = {"ref": "refs/heads/main", "commit": f"{number:040x}", "recipe": RECIPE}
+            enqueue.enqueue_entry(session, repository=row, trigger=Trigger.PUSH, now=LONG_AGO, **wish)
+            build = transitions.claim(session, worker="w", now=LONG_AGO)
+            assert build is not None
+            transitions.finish(session, Lease(build.id, 1), BuildResult(Status.SUCCEEDED), now=LONG_AGO)
+            what: Any = {"recipe": RECIPE, "name": name, "digest": None, "size": 2**30}
+            images.record(session, build=build, now=LONG_AGO, **what)
+    yield made
+    for name in made:
+        try:
+            engine.images.remove(name, force=True)
+        except ImageNotFound:
+            pass
+
+
+def is_there(engine: docker.DockerClient, name: str) -> bool:
+    try:
+        engine.images.get(name)
+    except ImageNotFound:
+        return False
+    return True
+
+
+def recorded(database: Database) -> list[str]:
+    with database.read() as session:
+        return list(session.scalars(select(Image.name).order_by(Image.name)))
+
+
+def test_it_shows_first_and_removes_only_when_told_to(
+    service: Service, database: Database, names: list[str], engine: docker.DockerClient
+) -> None:
+    shown = service.run("prune", "--keep", "1")
+    assert shown.returncode == 0, shown.stderr
+    assert "2 images, 2.0 GiB" in shown.stdout and "Org/Repo" in shown.stdout
+    assert "Nothing was removed" in shown.stderr
+    assert all(is_there(engine, name) for name in names) and recorded(database) == names
+
+    done = service.run("prune", "--keep", "1", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "2 images removed" in done.stdout
+    assert [is_there(engine, name) for name in names] == [False, False, True]
+    assert recorded(database) == names[2:]
+    assert "0 images" in service.run("prune", "--keep", "1").stdout
+
+
+def test_what_a_container_uses_stays_even_one_that_begins_meanwhile(
+    database: Database, names: list[str], engine: docker.DockerClient
+) -> None:
+    begun: list[Any] = [engine.containers.create(names[0], ["true"])]
+    since = datetime.now(UTC) - timedelta(days=30)
+    with database.read() as session:
+        found = retention.unused_images(session, unused_since=since, keep=1)
+    assert [image.name for image in found] == names[:2]
+
+    def somebody_starts_a_server(_seconds: float) -> None:
+        # It was told of the image just before: now no lookup gives it out any more.
+        assert recorded(database) == [names[0], names[2]]
+        begun.append(engine.containers.create(names[1], ["true"]))
+
+    try:
+        with Engine() as ours:
+            removed = prune.remove_images(
+                database, ours, found, unused_since=since, wait=somebody_starts_a_server
+            )
+        assert (removed.count, removed.kept) == (0, tuple(names[:2]))
+        assert all(is_there(engine, name) for name in names) and recorded(database) == names
+    finally:
+        for container in begun:
+            container.remove()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:9/"])
+def test_of_images_in_a_registry_only_copies_go_though_nobody_says_that_there_is_one(
+    service: Service, database: Database, names: list[str], engine: docker.DockerClient
+) -> None:
+    assert "REGISTRY_URL" not in service.settings
+    done = service.run("prune", "--keep", "1", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "2 images removed" in done.stdout
+    assert [is_there(engine, name) for name in names] == [False, False, True]
+    assert recorded(database) == names
+
+
+def test_an_engine_that_is_away_costs_no_record(
+    service: Service, database: Database, names: list[str]
+) -> None:
+    service.environ["DOCKER_HOST"] = "tcp://127.0.0.1:9"
+    failed = service.run("prune", "--keep", "1", "--yes")
+    assert failed.returncode == 1 and "container engine does not answer" in failed.stderr
+    assert recorded(database) == names
+
+
+class TooLate(Engine):
+    """An engine that does what it is told only after it was given up."""
+
+    def remove_image(self, name: str) -> bool:
+        super().remove_image(name)
+        raise InfrastructureError("engine_unavailable", "it did not answer in time")
+
+
+def test_an_image_that_goes_after_all_takes_its_record_along(
+    database: Database, names: list[str], engine: docker.DockerClient
+) -> None:
+    since = datetime.now(UTC) - timedelta(days=30)
+    with database.read() as session:
+        found = retention.unused_images(session, unused_since=since, keep=1)
+    with TooLate() as late, pytest.raises(InfrastructureError):
+        prune.remove_images(database, late, found, unused_since=since, wait=lambda _seconds: None)
+    gone = [name for name in names if not is_there(engine, name)]
+    assert len(gone) == 1  # and what was not come to is on record again
+    assert recorded(database) == [name for name in names if name not in gone]
+
+
+def test_ctrl_c_costs_no_record(database: Database, names: list[str], engine: docker.DockerClient) -> None:
+    since = datetime.now(UTC) - timedelta(days=30)
+    with database.read() as session:
+        found = retention.unused_images(session, unused_since=since, keep=1)
+
+    def ctrl_c(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    with Engine() as ours, pytest.raises(KeyboardInterrupt):
+        prune.remove_images(database, ours, found, unused_since=since, wait=ctrl_c)
+    assert recorded(database) == names and all(is_there(engine, name) for name in names)
+
+
+@pytest.fixture
+def build_again(
+    engine: docker.DockerClient, base_image: str, registry: Registry
+) -> Iterator[Callable[[], tuple[str, str]]]:
+    """Give an image its final name in the place of the one before, push it, and return that name and its id."""
+    name = f"{registry.url.removeprefix('http://')}/org/repo:{'c' * 40}-{RECIPE}"
+    made = []
+
+    def build() -> tuple[str, str]:
+        container = engine.containers.create(base_image, ["true"], labels={"of": uuid.uuid4().hex})
+        made.append(str(container.commit("r2htest-again", "1").id))
+        container.remove()
+        with Engine() as ours:
+            assert ours.rename("r2htest-again:1", name).id == made[-1]
+        engine.images.push(name)
+        return name, made[-1]
+
+    yield build
+    for image_id in made:
+        if is_there(engine, image_id):
+            engine.images.remove(image_id, force=True)
+
+
+def test_a_build_again_leaves_nothing_of_the_image_before(
+    build_again: Callable[[], tuple[str, str]], engine: docker.DockerClient
+) -> None:
+    (_, before), (_, now) = build_again(), build_again()
+    assert is_there(engine, now) and not is_there(engine, before)
+
+
+def test_an_image_that_was_built_again_while_a_container_used_it_is_pruned_when_none_does(
+    build_again: Callable[[], tuple[str, str]], database: Database, engine: docker.DockerClient
+) -> None:
+    def kept_by_prune() -> list[str]:
+        with Engine() as ours:
+            done = prune.remove_images(database, ours, [], unused_since=LONG_AGO)
+        return [kept for kept in done.kept if kept.startswith(name)]
+
+    name, before = build_again()
+    container = engine.containers.create(name, ["true"])
+    try:
+        _, now = build_again()
+        assert len(kept_by_prune()) == 1 and is_there(engine, before)
+    finally:
+        container.remove()
+    assert kept_by_prune() == []
+    assert is_there(engine, now) and not is_there(engine, before)

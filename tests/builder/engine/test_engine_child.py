@@ -1,0 +1,52 @@
+"""A child process that asks an engine for something, and an engine that takes too long."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from builder.child_process import StopSignal
+from builder.engine import base_image, docker_subprocess, registry
+from builder.errors import InfrastructureError
+from tests.support.stand_in import Answer, Asked, StandIn
+
+pytestmark = pytest.mark.slow
+
+
+class SlowEngine(StandIn):
+    """An engine that answers what it is, and nothing else."""
+
+    def answer(self, asked: Asked) -> Answer:
+        return Answer(body={"ApiVersion": "1.41"}) if asked.path == "/version" else Answer(hangs=True)
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "error_for", "cause"),
+    [
+        ("builder.engine.registry", ("org/image:1",), registry.error_for, "registry_unavailable"),
+        ("builder.engine.base_image", ("org/base:1", ""), base_image.unusable_error, "base_image_unusable"),
+    ],
+)
+def test_a_registry_that_takes_too_long_is_no_commits_fault(
+    tmp_path: Path,
+    module: str,
+    arguments: tuple[str, ...],
+    error_for: Callable[[str], InfrastructureError],
+    cause: str,
+) -> None:
+    with (
+        SlowEngine() as engine,
+        pytest.raises(InfrastructureError, match=r"longer than 3 s \(REPO2HUB_BUILD_TIMEOUT\)") as raised,
+    ):
+        docker_subprocess.run(
+            module,
+            *arguments,
+            environ={**os.environ, "DOCKER_HOST": engine.url.replace("http", "tcp")},
+            cwd=tmp_path,
+            write=lambda _: None,
+            stop=StopSignal(),
+            limit=3,
+            error_for=error_for,
+        )
+    assert raised.value.cause == cause

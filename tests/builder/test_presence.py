@@ -1,0 +1,82 @@
+"""A worker's sign of life: said now and then, taken back at the end, and never a reason to stop building."""
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from sqlalchemy import select
+
+from builder.build import BuilderContext
+from builder.housekeeping import Housekeeping
+from builder.presence import Presence
+from builder.settings import BuilderSettings
+from db.database import Database
+from db.models import Builder
+from db.records import builders
+from tests.conftest import NOW
+
+
+def names(database: Database) -> set[str]:
+    with database.read() as session:
+        return {one.name for one in builders.list_recent(session, datetime.now(UTC))}
+
+
+def tools(folder: Path) -> BuilderContext:
+    return BuilderContext.of(BuilderSettings(data_dir=folder, worker_name="host"), {})
+
+
+def test_a_worker_says_that_it_lives_and_leaves_when_it_is_stopped(database: Database) -> None:
+    ours = Presence("worker-1", 3, database)
+    ours.say()
+    with database.read() as session:
+        said = session.get_one(Builder, "worker-1")
+    assert said.slots == 3 and said.version and said.started_at <= said.seen_at
+    ours.say()  # too soon to be written again
+    with database.read() as session:
+        assert session.get_one(Builder, "worker-1").seen_at == said.seen_at
+    ours.leave()
+    with database.read() as session:
+        assert session.get(Builder, "worker-1") is None
+
+
+def test_builders_on_hosts_of_one_name_are_two(database: Database, tmp_path: Path) -> None:
+    both = tools(tmp_path / "a"), tools(tmp_path / "b")
+    for one in both:
+        assert one.worker.startswith("host-")
+        Presence(one.worker, 1, database, replaces=one.killed_workers).say()
+    assert names(database) == {one.worker for one in both} and len(names(database)) == 2
+    for one in both:
+        one.workspaces.close()
+
+
+def test_a_builder_takes_the_place_of_one_that_was_killed(database: Database, tmp_path: Path) -> None:
+    first, second = tools(tmp_path), tools(tmp_path)
+    for one in (first, second):
+        Presence(one.worker, 1, database, replaces=one.killed_workers).say()
+    assert names(database) == {first.worker, second.worker}
+    os.close(first.workspaces._lock)  # as the end of its process does
+    third = tools(tmp_path)
+    assert third.killed_workers == [first.worker]
+    Presence(third.worker, 1, database, replaces=third.killed_workers).say()
+    assert names(database) == {second.worker, third.worker}
+    for one in (second, third):
+        one.workspaces.close()
+
+
+def test_a_builder_that_fell_silent_is_removed_after_a_while(database: Database) -> None:
+    with database.write() as session:
+        for name, ago in (("lives", 0), ("silent", 20), ("gone", 25)):
+            at = NOW - timedelta(hours=ago)
+            builders.record_presence(session, name=name, slots=1, version="1", started_at=at, now=at)
+    Housekeeping(database, clock=lambda: NOW).clean_up()
+    with database.read() as session:
+        assert set(session.scalars(select(Builder.name))) == {"lives", "silent"}
+
+
+def test_a_database_that_is_away_does_not_stop_a_worker(tmp_path: Path) -> None:
+    without_tables = Database(f"sqlite:///{tmp_path / 'empty.db'}")
+    ours = Presence("worker-1", 1, without_tables)
+    ours.say()
+    ours.leave()
+    Housekeeping(without_tables).clean_up()
+    without_tables.dispose()

@@ -1,0 +1,127 @@
+"""With a year of finished builds beside it, the queue is still read by its own small index, on both databases.
+
+The plans are of the real statements, caught on their way to the database. On PostgreSQL the plan is the generic
+one, which a prepared statement gets after a few executions, and in which a bound status would hide the index.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from psycopg import ClientCursor
+from sqlalchemy import Connection, event, insert, text
+from sqlalchemy.orm import Session
+
+from db.database import Database
+from db.models import Build, Repository
+from db.queries import history
+from db.queries.history import BuildFilter
+from db.queries.visibility import UNRESTRICTED
+from db.queue import transitions
+from db.queue.enqueue import Enqueued
+from db.records import builds
+from db.status import Status, Trigger
+from tests.conftest import NOW, RECIPE
+from tests.db.processes import LATER
+
+pytestmark = pytest.mark.slow
+
+FINISHED = 20_000
+
+
+@pytest.fixture
+def full_database(database: Database, repository: Repository, enqueue: Callable[..., Enqueued]) -> Database:
+    """Thousands of finished builds, a few queued and a running one."""
+    done = {
+        "repository_id": repository.id,
+        "ref": "refs/heads/main",
+        "recipe": RECIPE,
+        "trigger": Trigger.PUSH,
+        "priority": 20,
+        "status": Status.SUCCEEDED,
+        "run_after": NOW,
+        "created_at": NOW,
+        "finished_at": NOW,
+    }
+    with database.write() as session:
+        rows = [{**done, "commit": f"{number:040x}"} for number in range(FINISHED)]
+        session.execute(insert(Build), rows)
+    for letter in "abcdef":
+        enqueue(commit=letter * 40)
+    with database.write() as session:
+        transitions.claim(session, worker="w", now=NOW)
+        session.execute(text("ANALYZE"))
+    return database
+
+
+def plan_of(database: Database, act: Callable[[Session], object]) -> str:
+    """Return the plan of the statement about builds that `act` executes first."""
+    caught: list[tuple[str, Any]] = []
+
+    def catch(_connection: Connection, _cursor: object, sql: str, parameters: Any, *_: object) -> None:
+        if "build" in sql:
+            caught.append((sql, parameters))
+
+    event.listen(database.engine, "before_cursor_execute", catch)
+    with database.write() as session:
+        act(session)
+        session.rollback()
+    event.remove(database.engine, "before_cursor_execute", catch)
+    statement, parameters = caught[0]
+    with database.snapshot() as session:
+        if database.is_sqlite:
+            rows = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            return "\n".join(str(row[3]) for row in rows)
+        return _generic_plan(session.connection(), statement, parameters)
+
+
+def _generic_plan(connection: Connection, statement: str, parameters: dict[str, Any]) -> str:
+    names: list[str] = []
+
+    def number(match: re.Match[str]) -> str:
+        names.append(match[1])
+        return f"${len(names)}"
+
+    prepared = re.sub(r"%\((\w+)\)s", number, statement)
+    connection.exec_driver_sql("SET LOCAL plan_cache_mode = force_generic_plan")
+    connection.exec_driver_sql(f"PREPARE caught AS {prepared}")
+    # EXECUTE takes no bound parameters: they are written into it.
+    places = f"({', '.join(['%s'] * len(names))})" if names else ""
+    writer = ClientCursor(connection.connection.cursor().connection)
+    values = writer.mogrify(places, [parameters[name] for name in names])
+    rows = connection.exec_driver_sql(f"EXPLAIN EXECUTE caught{values}")
+    return "\n".join(row[0] for row in rows)
+
+
+def reads_only(plan: str, index: str) -> bool:
+    """Say whether the rows are found by that index, and build is never read from end to end."""
+    return index in plan and "Seq Scan on build" not in plan and "SCAN build\n" not in f"{plan}\n"
+
+
+def test_a_claim_reads_the_queue_and_not_what_is_finished(full_database: Database) -> None:
+    plan = plan_of(full_database, lambda session: transitions.claim(session, worker="w", now=NOW))
+    assert reads_only(plan, "ix_build_claim"), plan
+    assert "Sort" not in plan and "TEMP B-TREE" not in plan, plan
+
+
+def test_a_reaper_reads_what_runs(full_database: Database) -> None:
+    plan = plan_of(full_database, lambda session: transitions.reap(session, now=LATER))
+    assert reads_only(plan, "ix_build_lease"), plan
+
+
+def test_the_position_in_the_queue_is_counted_in_the_queue(full_database: Database) -> None:
+    with full_database.read() as session:
+        last = session.get_one(Build, history.newest_id(session))
+    plan = plan_of(full_database, lambda session: builds.queue_position(session, last))
+    assert reads_only(plan, "ix_build_claim"), plan
+
+
+@pytest.mark.parametrize(
+    "read", [builds.active, lambda session: history.page_with_active(session, UNRESTRICTED, BuildFilter())]
+)
+def test_what_is_active_is_found_among_the_active(
+    full_database: Database, read: Callable[[Session], object]
+) -> None:
+    plan = plan_of(full_database, read)
+    assert reads_only(plan, "uq_build_active"), plan

@@ -1,0 +1,113 @@
+"""What has ended is counted once, by any number of processes, whatever the order in which transactions commit."""
+
+from collections.abc import Callable
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from db.database import Database
+from db.models import Build, Repository
+from db.queue import enqueue, transitions
+from db.queue.enqueue import Enqueued
+from db.queue.transitions import BuildResult
+from db.records import repositories
+from db.status import Lease, Status, Trigger
+from tests.conftest import NOW, RECIPE
+from webhook.monitoring.build_counter import EndedBuildCounter
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """A fresh, migrated database of both kinds."""
+    return str(request.getfixturevalue(f"{request.param}_url"))
+
+
+def counted(ended: EndedBuildCounter) -> int:
+    return sum(ended.count().values())
+
+
+def ask(session: Session, repository: Repository, commit: str) -> Build:
+    build = enqueue.enqueue(
+        session,
+        repository=repository,
+        ref="refs/heads/main",
+        commit=commit,
+        recipe=RECIPE,
+        trigger=Trigger.PUSH,
+        now=NOW,
+    ).build
+    assert build is not None
+    return build
+
+
+def finish_all(database: Database) -> int:
+    """Claim and finish all that waits; return how many builds that were."""
+    for done in range(100):
+        with database.write() as session:
+            build = transitions.claim(session, worker="w", now=NOW)
+            if build is None:
+                return done
+            assert transitions.finish(session, Lease(build.id, 1), BuildResult(Status.SUCCEEDED), now=NOW)
+    raise AssertionError("there is no end of it")
+
+
+def test_each_build_is_counted_once_however_long_it_takes(
+    database: Database, enqueue: Callable[..., Enqueued]
+) -> None:
+    ended = EndedBuildCounter(database)
+    assert counted(ended) == 0
+    enqueue(commit="a" * 40)
+    slow = enqueue(commit="b" * 40).build
+    assert slow is not None
+    assert [counted(ended), counted(ended)] == [0, 0]  # both are below what is settled now
+    with database.write() as session:
+        assert transitions.claim(session, worker="w", now=NOW) is not None
+        assert transitions.finish(session, Lease(slow.id - 1, 1), BuildResult(Status.SUCCEEDED), now=NOW)
+    assert [counted(ended), counted(ended)] == [1, 1]
+    for letter in "cde":
+        enqueue(commit=letter * 40)
+    assert finish_all(database) == 4
+    assert [counted(ended), counted(ended)] == [5, 5]
+    assert counted(EndedBuildCounter(database)) == 5  # another process, or the same after a restart
+
+
+def test_what_was_counted_for_good_is_not_read_again(
+    database: Database, enqueue: Callable[..., Enqueued]
+) -> None:
+    ended = EndedBuildCounter(database)
+    for letter in "abc":
+        enqueue(commit=letter * 40)
+    finish_all(database)
+    assert [counted(ended), counted(ended)] == [3, 3]
+    with database.write() as session:
+        session.execute(text("UPDATE build SET status = 'queued', finished_at = NULL"))
+    assert counted(ended) == 3
+
+
+def test_a_build_that_commits_after_one_with_a_higher_id_is_counted(postgresql_url: str) -> None:
+    database, slow = Database(postgresql_url), Database(postgresql_url)
+    with database.write() as session:
+        repository = repositories.record(session, full_name="Org/Repo", provider_id=1, now=NOW)
+    ended = EndedBuildCounter(database)
+    with slow.write() as late:
+        lower = ask(late, repository, "a" * 40)
+        with database.write() as session:
+            higher = ask(session, repository, "b" * 40)
+        assert lower.id < higher.id
+        finish_all(database)
+        assert [counted(ended) for _ in range(3)] == [1, 1, 1]
+    finish_all(database)
+    assert [counted(ended) for _ in range(3)] == [2, 2, 2]
+    slow.dispose()
+    database.dispose()
+
+
+def test_a_snapshot_stays_as_it_was(database: Database) -> None:
+    count = text("SELECT count(*) FROM repository")
+    with database.snapshot() as session:
+        before = session.scalar(count)
+        with database.write() as other:
+            repositories.record(other, full_name="Org/Repo", provider_id=1, now=NOW)
+        assert session.scalar(count) == before == 0
+    with database.snapshot() as session:
+        assert session.scalar(count) == 1

@@ -1,0 +1,37 @@
+"""How long each part of a build took, at every moment of its life."""
+
+from datetime import UTC, datetime, timedelta
+
+from db.models import Build
+from db.status import Status
+from webhook.builds.build_json import durations
+
+START = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+
+
+def at(seconds: int) -> datetime:
+    return START + timedelta(seconds=seconds)
+
+
+def test_a_waiting_build_has_only_waited() -> None:
+    build = Build(status=Status.QUEUED, created_at=START)
+    assert durations(build, at(5)) == {"waiting": 5, "total": 5}
+
+
+def test_a_build_that_was_just_claimed_has_begun_no_phase() -> None:
+    build = Build(status=Status.RUNNING, created_at=START, started_at=at(2))
+    assert durations(build, at(3)) == {"waiting": 2, "total": 3}
+
+
+def test_each_phase_lasts_until_the_next_and_the_last_until_the_end() -> None:
+    build = Build(
+        status=Status.SUCCEEDED,
+        created_at=START,
+        started_at=at(1),
+        fetching_at=at(1),
+        building_at=at(3),
+        pushing_at=at(10),
+        finished_at=at(12),
+    )
+    expected = {"waiting": 1, "fetching": 2, "building": 7, "pushing": 2, "total": 12}
+    assert durations(build, at(99)) == expected

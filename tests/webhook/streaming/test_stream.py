@@ -1,0 +1,296 @@
+"""Following logs: what a viewer gets, in which order, and that viewers cost only what they may."""
+
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pytest
+
+from db.database import Database
+from db.models import Build
+from db.queue import transitions
+from db.queue.transitions import BuildResult
+from db.records import logs
+from db.records.logs import Position
+from db.status import Lease, Phase, Reason, Status
+from repo2hub.client.service import Event
+from tests.conftest import NOW
+from tests.webhook.streaming.conftest import LIMIT, Finish, Write, log_texts, read_events, wait_until
+from webhook.access.concurrency_limit import ConcurrencyLimit, LimitReached
+from webhook.access.permissions import LOCAL_USER
+from webhook.builds.build_json import BuildDescriber
+from webhook.streaming.events import BuildSnapshot, LogChunk, StreamItem, frame
+from webhook.streaming.log_streams import LogStreams
+from webhook.streaming.viewer import BACKLOG, Viewer
+
+
+@pytest.fixture
+def streams(database: Database) -> Iterator[LogStreams]:
+    streams = _streams(database)
+    yield streams
+    streams.close()
+
+
+def _streams(database: Database, *, limit: int = 50, keep_alive: float = LIMIT) -> LogStreams:
+    describe = BuildDescriber("/").build
+    places = ConcurrencyLimit(limit, 0, "open logs")
+    return LogStreams(database, describe, lambda: datetime.now(UTC), places, poll=0.01, keep_alive=keep_alive)
+
+
+def _open(streams: LogStreams, build: Build, after: Position | None = None) -> Viewer:
+    viewer = streams.open(build.id, after, LOCAL_USER)
+    assert viewer is not None
+    return viewer
+
+
+@dataclass
+class Watch:
+    """Collects a viewer's events in a thread of its own, as the server does."""
+
+    viewer: Viewer
+
+    def __post_init__(self) -> None:
+        self.sent = b""
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        for piece in self.viewer.events():
+            self.sent += piece
+
+    def until(self, *texts: str) -> None:
+        wait_until(lambda: all(json.dumps(text).encode() in self.sent for text in texts))
+
+    def ended(self) -> list[Event]:
+        self._thread.join(LIMIT)
+        assert not self._thread.is_alive()
+        return read_events(self.sent)
+
+
+def test_a_viewer_gets_what_was_there_then_what_comes_then_the_end(
+    streams: LogStreams, running_build: Build, write: Write, finish: Finish
+) -> None:
+    write("one\n", "two\n")
+    watch = Watch(_open(streams, running_build))
+    watch.until("two\n")
+    write("three\n")
+    finish()
+    events = watch.ended()
+    assert log_texts(events) == ["one\n", "two\n", "three\n"]
+    assert [event.position for event in events if event.name == "log"] == ["1.1", "1.2", "1.3"]
+    assert [event.name for event in events][-2:] == ["status", "end"]
+    assert events[-2].data["status"] == "succeeded"
+
+
+def test_a_viewer_resumes_after_any_position(
+    streams: LogStreams, running_build: Build, write: Write, finish: Finish
+) -> None:
+    write(*"abcd")
+    watch = Watch(_open(streams, running_build, Position(1, 2)))
+    watch.until("d")
+    write("e")
+    finish()
+    assert log_texts(watch.ended()) == ["c", "d", "e"]
+
+
+def test_a_finished_build_is_told_at_once(
+    streams: LogStreams, running_build: Build, write: Write, finish: Finish
+) -> None:
+    write(*(str(number) for number in range(250)))
+    finish()
+    events = read_events(_open(streams, running_build).events())
+    assert log_texts(events) == [str(number) for number in range(250)]
+    assert [event.name for event in events][250:] == ["status", "end"]
+    assert not _tailers(running_build)
+
+
+HOSTILE = [
+    "x\n\nevent: end\ndata: {}\n\n",
+    "\r\rid: 9.9\revent: status\r\n",
+    "data: x\u2028\u2029\x85\x0b\x0c",
+    ": comment\n\n\x00\x1b]0;title\x07",
+    '"}\n\n</script><script>',
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_no_text_of_a_log_can_end_an_event_or_begin_another(text: str) -> None:
+    sent = frame("log", {"text": text}, Position(1, 7))
+    assert sent.isascii() and sent.count(b"\n") == 4 and b"\r" not in sent
+    assert read_events(sent) == [Event("log", "1.7", {"text": text})]
+
+
+def test_each_change_of_the_build_is_told(
+    streams: LogStreams, database: Database, queued_build: Build
+) -> None:
+    watch = Watch(_open(streams, queued_build))
+    watch.until("queued")
+    with database.write() as session:
+        build = transitions.claim(session, worker="w", now=NOW)
+    assert build is not None
+    watch.until("running")
+    with database.write() as session:
+        transitions.enter_phase(session, Lease(build.id, 1), Phase.BUILDING, now=NOW)
+    watch.until("building")
+    failed = BuildResult(Status.FAILED, Reason.USER_ERROR, "package_not_found", "No package nunpy.")
+    with database.write() as session:
+        transitions.finish(session, Lease(build.id, 1), failed, now=NOW)
+    told = [(event.data.get("status"), event.data.get("phase")) for event in watch.ended()]
+    assert told == [
+        ("queued", None),
+        ("running", None),
+        ("running", "building"),
+        ("failed", "building"),
+        (None, None),
+    ]
+
+
+def test_a_new_attempt_is_announced_before_its_log(
+    streams: LogStreams, database: Database, lease: Lease, running_build: Build, write: Write
+) -> None:
+    write("first try\n")
+    watch = Watch(_open(streams, running_build))
+    watch.until("first try\n")
+    with database.write() as session:
+        transitions.release(session, lease, now=NOW)
+        transitions.claim(session, worker="other", now=NOW)
+        second = Lease(lease.build_id, 2)
+        logs.append(session, second, first_seq=1, texts=["second try\n"], now=NOW)
+    watch.until("second try\n")
+    with database.write() as session:
+        transitions.finish(session, second, BuildResult(Status.SUCCEEDED), now=NOW)
+    names = [(event.name, event.data.get("attempt")) for event in watch.ended() if event.name != "status"]
+    assert names == [("log", None), ("attempt", 2), ("log", None), ("end", None)]
+
+
+def test_a_late_viewer_gets_the_newest_attempt_unless_it_asks_for_all(
+    streams: LogStreams, database: Database, lease: Lease, running_build: Build, write: Write
+) -> None:
+    write("first\n")
+    with database.write() as session:
+        transitions.release(session, lease, now=NOW)
+        transitions.claim(session, worker="other", now=NOW)
+        second = Lease(lease.build_id, 2)
+        logs.append(session, second, first_seq=1, texts=["second\n"], now=NOW)
+        transitions.finish(session, second, BuildResult(Status.SUCCEEDED), now=NOW)
+    assert log_texts(read_events(_open(streams, running_build).events())) == ["second\n"]
+    everything = read_events(_open(streams, running_build, logs.START).events())
+    assert log_texts(everything) == ["first\n", "second\n"]
+    assert [event.name for event in everything][:3] == ["log", "attempt", "log"]
+
+
+def _tailers(build: Build) -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == f"tail-{build.id}"]
+
+
+def test_many_viewers_share_one_tailer_and_all_get_every_line(
+    streams: LogStreams, running_build: Build, write: Write, finish: Finish
+) -> None:
+    watches = [Watch(_open(streams, running_build)) for _ in range(20)]
+    write(*(f"{number}\n" for number in range(100)))
+    assert len(_tailers(running_build)) == 1
+    finish()
+    for watch in watches:
+        assert log_texts(watch.ended()) == [f"{number}\n" for number in range(100)]
+    assert streams.open_count == 0
+
+
+def test_a_tailer_ends_when_nobody_watches_any_more(streams: LogStreams, running_build: Build) -> None:
+    viewer = _open(streams, running_build)
+    assert _tailers(running_build)
+    viewer.leave()
+    wait_until(lambda: not _tailers(running_build))
+    viewer.leave()
+    again = _open(streams, running_build)
+    assert len(_tailers(running_build)) == 1
+    again.leave()
+
+
+def test_a_viewer_too_slow_for_its_buffer_loses_nothing(
+    database: Database, running_build: Build, write: Write, finish: Finish
+) -> None:
+    events = _open(_streams(database, keep_alive=0.01), running_build).events()
+    sent = b"".join(next(events) for _ in range(3))
+    assert sent.endswith(b": keep-alive\n\n")  # from here on it lives on what it is handed
+    expected = [str(number) for number in range(3 * BACKLOG)]
+    for start in range(0, len(expected), 250):
+        write(*expected[start : start + 250])
+    finish()
+    wait_until(lambda: not _tailers(running_build))
+    received = read_events(sent + b"".join(events))
+    assert log_texts(received) == expected
+    assert [event.name for event in received][-2:] == ["status", "end"]
+
+
+def test_a_slow_viewers_buffer_stays_small() -> None:
+    viewer = Viewer(logs.START, read_log=lambda _: [], on_leave=lambda _: None, keep_alive=LIMIT)
+    for seq in range(1, 10 * BACKLOG):
+        viewer.offer([StreamItem(LogChunk(Position(1, seq), "x", None))])
+        viewer.offer([StreamItem(BuildSnapshot({}, False, logs.START))])
+        assert len(viewer._items) <= BACKLOG
+
+
+def test_silence_is_broken_by_comments(database: Database, running_build: Build) -> None:
+    streams = _streams(database, keep_alive=0.01)
+    events = _open(streams, running_build).events()
+    assert [next(events) for _ in range(4)][2:] == [b": keep-alive\n\n"] * 2
+    streams.close()
+
+
+def test_the_viewer_above_the_cap_is_refused_until_another_leaves(
+    database: Database, running_build: Build
+) -> None:
+    streams = _streams(database, limit=2)
+    first, second = _open(streams, running_build), _open(streams, running_build)
+    with pytest.raises(LimitReached):
+        streams.open(running_build.id, None, LOCAL_USER)
+    first.leave()
+    first.leave()  # twice frees one place, not two
+    third = _open(streams, running_build)
+    with pytest.raises(LimitReached):
+        streams.open(running_build.id, None, LOCAL_USER)
+    second.leave()
+    third.leave()
+    assert streams.open_count == 0
+
+
+def test_a_viewer_that_goes_away_in_the_middle_frees_its_place(
+    streams: LogStreams, running_build: Build
+) -> None:
+    events = _open(streams, running_build).events()
+    next(events)
+    assert streams.open_count == 1
+    events.close()  # type: ignore[attr-defined]  # it is a generator
+    assert streams.open_count == 0
+
+
+def test_streams_end_without_an_end_when_the_server_stops(
+    streams: LogStreams, running_build: Build, write: Write
+) -> None:
+    write("so far\n")
+    watch = Watch(_open(streams, running_build))
+    watch.until("so far\n")
+    streams.close()
+    assert [event.name for event in watch.ended()] == ["status", "log"]
+
+
+def test_a_database_that_is_away_for_a_while_does_not_end_a_stream(
+    streams: LogStreams, running_build: Build, write: Write, finish: Finish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sqlalchemy.exc import OperationalError
+
+    watch = Watch(_open(streams, running_build))
+    watch.until("running")
+    read_snapshot, failures = streams.read_snapshot, iter([1, 2])
+
+    def broken(build_id: int) -> object:
+        if next(failures, None):
+            raise OperationalError("SELECT", {}, Exception("gone"))
+        return read_snapshot(build_id)
+
+    monkeypatch.setattr(streams, "read_snapshot", broken)
+    write("after\n")
+    finish()
+    assert log_texts(watch.ended()) == ["after\n"]

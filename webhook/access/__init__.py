@@ -1,0 +1,1 @@
+"""Who sends a request, what they may see and change, and how much at once."""

@@ -1,0 +1,1 @@
+"""JupyterHub's users: log in with OAuth, ask the hub, apply the settings."""

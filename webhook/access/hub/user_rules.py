@@ -1,0 +1,40 @@
+"""What the settings make of a hub's users: who is an admin here, whose groups open which private repositories."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self
+
+from webhook.access.permissions import API_USER_NAME, User
+from webhook.http.errors import HttpError
+from webhook.settings import WebSettings
+
+_SERVICE = "service:"
+
+
+@dataclass(frozen=True)
+class HubUserRules:
+    """What this deployment's settings make of a hub's users."""
+
+    admins: frozenset[str] = frozenset()
+    access: tuple[tuple[str, str], ...] = ()
+    """Repositories as a glob in lower case, and the group that may see them where they are private."""
+
+    @classmethod
+    def of(cls, settings: WebSettings) -> Self:
+        """Return the rules of REPO2HUB_ADMINS and REPO2HUB_PRIVATE_ACCESS."""
+        rules = [rule.partition("=") for rule in settings.private_access]
+        access = tuple((pattern.lower(), group) for pattern, _, group in rules)
+        return cls(frozenset(settings.admins), access)
+
+    def user(self, name: str, *, is_admin: bool, groups: frozenset[str]) -> User:
+        """Return a user of the hub. Raises HttpError for a name that would pass for somebody else's on record."""
+        if name.startswith((API_USER_NAME, _SERVICE)):
+            raise HttpError(403, "reserved_name", f"A hub's user cannot be called {name} here.")
+        return User(name, is_admin or name in self.admins, groups, repositories=self._repositories_of(groups))
+
+    def service(self, name: str, *, is_admin: bool) -> User:
+        """Return another service of the hub, which came with its own token."""
+        return User(f"{_SERVICE}{name}", is_admin, is_service=True)
+
+    def _repositories_of(self, groups: Iterable[str]) -> tuple[str, ...]:
+        return tuple(pattern for pattern, group in self.access if group in groups)

@@ -1,0 +1,1 @@
+"""Answers for programs under /api/v1, badges and launch links."""

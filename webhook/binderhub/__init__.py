@@ -1,0 +1,1 @@
+"""BinderHub's build API, so that its clients work unchanged."""

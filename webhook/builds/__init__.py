@@ -1,0 +1,1 @@
+"""Request, list and describe builds, for all APIs and the pages."""

@@ -1,0 +1,1 @@
+"""GitHub's webhook deliveries: verify, parse, handle."""

@@ -1,0 +1,86 @@
+"""One JSON object of a delivery, read field by field: what is not there or not what GitHub sends is named.
+
+Pure. A delivery's contents are written by anybody who can push, so nothing of it is taken on trust.
+"""
+
+import re
+from datetime import UTC, datetime
+
+MAX_ID = 2**63 - 1
+
+_COMMIT = re.compile(r"[0-9a-fA-F]{40}|[0-9a-fA-F]{64}")
+
+
+class MalformedPayload(ValueError):
+    """A field that is missing or not what GitHub sends; the message names it and never quotes its value."""
+
+    def __init__(self, field: str, expected: str) -> None:
+        super().__init__(f"{field} must be {expected}")
+
+
+class PayloadFields:
+    """One JSON object, read field by field. Every method raises MalformedPayload naming the field."""
+
+    def __init__(self, value: object, path: str) -> None:
+        if not isinstance(value, dict):
+            raise MalformedPayload(path or "payload", "an object")
+        self._values: dict[str, object] = value
+        self._prefix = f"{path}." if path else ""
+
+    def get(self, name: str) -> object:
+        return self._values.get(name)
+
+    def malformed(self, name: str, expected: str) -> MalformedPayload:
+        return MalformedPayload(self._prefix + name, expected)
+
+    def text(self, name: str) -> str:
+        value = self.get(name)
+        if not isinstance(value, str):
+            raise self.malformed(name, "a string")
+        return value
+
+    def optional_text(self, name: str) -> str | None:
+        return None if self.get(name) is None else self.text(name)
+
+    def flag(self, name: str) -> bool | None:
+        value = self.get(name)
+        if value is not None and not isinstance(value, bool):
+            raise self.malformed(name, "true or false")
+        return value
+
+    def object(self, name: str) -> "PayloadFields":
+        return PayloadFields(self.get(name), self._prefix + name)
+
+    def optional_object(self, name: str) -> "PayloadFields | None":
+        return None if self.get(name) is None else self.object(name)
+
+    def commit(self, name: str) -> str:
+        value = self.text(name)
+        if not _COMMIT.fullmatch(value):
+            raise self.malformed(name, "40 or 64 hexadecimal digits")
+        return value.lower()
+
+    def number(self, name: str) -> int:
+        """Return a number as GitHub counts things: from 1 on."""
+        value = self.get(name)
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= MAX_ID:
+            raise self.malformed(name, "a positive number")
+        return value
+
+    def time(self, name: str) -> datetime | None:
+        """Return a time that push events carry as seconds since 1970 and all others as ISO 8601."""
+        value = self.get(name)
+        try:
+            if isinstance(value, str):
+                return _aware(datetime.fromisoformat(value))
+            if isinstance(value, int) and not isinstance(value, bool):
+                return datetime.fromtimestamp(value, UTC)
+        except (ValueError, OverflowError, OSError):
+            raise self.malformed(name, "a time") from None
+        if value is not None:
+            raise self.malformed(name, "a time")
+        return None
+
+
+def _aware(time: datetime) -> datetime:
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)

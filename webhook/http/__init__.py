@@ -1,0 +1,1 @@
+"""What every HTTP answer shares: errors, parameters, the policy for HTML."""

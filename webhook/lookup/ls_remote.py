@@ -1,0 +1,219 @@
+"""Asking GitHub (or another server) where a repository's refs stand: `git ls-remote`, with a time limit.
+
+git and not GitHub's REST API: it needs no token for public repositories, knows no hourly limit of 60 requests,
+and speaks to any server. All branches and tags are asked for: one answer then serves every ref of the repository
+(`webhook/lookup/remote_ref_cache.py`).
+"""
+
+import io
+import os
+import re
+import signal
+import subprocess
+import tempfile
+import threading
+from collections import ChainMap
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from urllib.parse import urlsplit
+
+import structlog
+
+from base import git_hosts
+from base.git_environment import git_environment, is_at_github, repository_url, server_url
+from base.git_hosts import HostNotAllowed, with_git_suffix
+from base.git_messages import is_hidden, is_redirect
+
+TIME_LIMIT = 10.0
+"""Seconds that one question may take."""
+
+_MAX_BYTES = 32 * 2**20  # about half a million refs
+_MAX_CHILDREN = 16
+
+log = structlog.get_logger()
+
+
+class RepositoryMissing(Exception):
+    """GitHub shows no such repository: it does not exist, or it is private and we have no access.
+
+    Its text, where there is one, says more, in a sentence for whoever asked.
+    """
+
+
+class Unreachable(Exception):
+    """GitHub did not answer in time, or not in a way that says anything of the repository."""
+
+
+class _Moved(Exception):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class AdvertisedRefs:
+    """A repository's refs and their commits, annotated tags followed to theirs."""
+
+    refs: dict[str, str] | ChainMap[str, str]
+    default_branch: str | None
+    """The short name of the branch that HEAD stands for; None where it is detached or unborn."""
+    asked_at: datetime
+    private: bool = False
+    """Whether only the token has shown it."""
+
+
+class LsRemote:
+    """The refs of the GitHub at one address, asked for with one token, and of other servers. Safe to use from many
+    threads.
+    """
+
+    def __init__(
+        self,
+        github_url: str,
+        token: str | None,
+        environ: Mapping[str, str],
+        clock: Callable[[], datetime],
+        hosts: Sequence[str] = (),
+    ) -> None:
+        """`hosts` are those of REPO2HUB_GIT_HOSTS, which may be on a private network."""
+        self._github_url = github_url
+        self._hosts = hosts
+        self._token = token
+        self._environ = environ
+        self._clock = clock
+        self._children = threading.BoundedSemaphore(_MAX_CHILDREN)
+        self._reading = threading.Lock()
+
+    def list_refs(self, full_name: str, other_ref: str | None = None) -> AdvertisedRefs:
+        """Return the branches and tags of a repository, or only the other ref (refs/pull/7/head) that is named.
+
+        Raises RepositoryMissing or Unreachable.
+        """
+        if not self._children.acquire(timeout=TIME_LIMIT):
+            raise Unreachable("too many questions to GitHub are open")
+        try:
+            asked_at = self._clock()
+            output, private = self._ls_remote(full_name, other_ref)
+            with self._reading:  # one after another: refs take three times the memory of the text
+                return replace(parse(output, asked_at), private=private)
+        finally:
+            self._children.release()
+
+    def _ls_remote(self, full_name: str, other_ref: str | None) -> tuple[bytes, bool]:
+        """Return what git prints, and whether it took the token to see it."""
+        url = repository_url(self._github_url, full_name)
+        try:
+            try:
+                return self._run(full_name, url, other_ref), False
+            except RepositoryMissing:
+                # Without the token first: what is private is not for everybody who asks this service.
+                if self._token is None or not is_at_github(full_name):
+                    raise
+                return self._run(full_name, url, other_ref, self._token), True
+            except _Moved:
+                # Where it leads is not asked: that may be anywhere.
+                return self._run(full_name, with_git_suffix(url), other_ref), False
+        except _Moved:
+            raise RepositoryMissing(
+                f"{url} leads on to another address, which is not followed. Open it in a browser, and ask for the "
+                "address that is shown then."
+            ) from None
+        except OSError as exc:
+            log.error("ls_remote.no_git", error=str(exc))
+            raise Unreachable("git cannot be run on this host; install it") from exc
+
+    def _run(self, full_name: str, url: str, other_ref: str | None, token: str | None = None) -> bytes:
+        patterns = [other_ref] if other_ref else ["HEAD", "refs/heads/*", "refs/tags/*"]
+        argv = ["git", "ls-remote", "--symref", "--", url, *patterns]
+        environment = git_environment(
+            server_url(self._github_url, full_name),
+            self._environ,
+            github_url=self._github_url,
+            token=token,
+            token_url=url,
+            config=self._pinned(url),
+        )
+        with tempfile.TemporaryFile() as errors:
+            child = subprocess.Popen(
+                argv,
+                env=environment,
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                start_new_session=True,
+            )
+            output, in_time = _read(child)
+            errors.seek(0)
+            complaint = errors.read(4096).decode("utf-8", "replace").strip()
+        if child.returncode == 0 and len(output) <= _MAX_BYTES:
+            return output
+        if is_redirect(complaint):
+            raise _Moved
+        log.info(
+            "ls_remote.failed",
+            repository=full_name,
+            status=child.returncode,
+            in_time=in_time,
+            complaint=complaint[-300:],
+        )
+        if in_time and is_hidden(complaint):
+            raise RepositoryMissing
+        server = "GitHub" if is_at_github(full_name) else urlsplit(url).netloc
+        raise Unreachable(
+            f"{server} did not answer in time" if not in_time else f"{server} could not be asked"
+        )
+
+    def _pinned(self, url: str) -> Sequence[tuple[str, str]]:
+        server = urlsplit(url).netloc
+        try:
+            return git_hosts.pin_address(
+                url, github_url=self._github_url, hosts=self._hosts, environ=self._environ
+            )
+        except HostNotAllowed as exc:
+            log.warning("ls_remote.refused", server=server, reason=str(exc))
+            raise RepositoryMissing(f"{server} {exc}.") from None
+        except OSError as exc:
+            raise Unreachable(f"{server} could not be found") from exc
+
+
+def _read(child: subprocess.Popen[bytes]) -> tuple[bytes, bool]:
+    """Return what the child wrote, and whether it ended by itself within the time limit."""
+    late = threading.Event()
+
+    def stop() -> None:
+        late.set()
+        _kill(child)
+
+    timer = threading.Timer(TIME_LIMIT, stop)
+    timer.start()
+    assert child.stdout is not None  # noqa: S101 -- it is a pipe
+    with child.stdout:
+        output = child.stdout.read(_MAX_BYTES + 1)
+    if len(output) > _MAX_BYTES:
+        _kill(child)
+    child.wait()
+    timer.cancel()
+    return output, not late.is_set()
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+
+
+def parse(output: bytes, asked_at: datetime) -> AdvertisedRefs:
+    """Read what `git ls-remote --symref` prints; a line that is none of its own is left out."""
+    refs: dict[str, str] = {}
+    peeled: dict[str, str] = {}
+    default_branch = None
+    for line in io.BytesIO(output):
+        value, tab, name = line.removesuffix(b"\n").decode("utf-8", "replace").partition("\t")
+        if tab and value.startswith("ref: refs/heads/") and name == "HEAD":
+            default_branch = value.removeprefix("ref: refs/heads/")
+        elif tab and re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", value):
+            if name.endswith("^{}"):
+                peeled[name.removesuffix("^{}")] = value
+            else:
+                refs[name] = value
+    return AdvertisedRefs(refs | peeled, default_branch, asked_at)

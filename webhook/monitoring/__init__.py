@@ -1,0 +1,1 @@
+"""Health, versions and Prometheus metrics."""

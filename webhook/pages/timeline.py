@@ -1,0 +1,51 @@
+"""A build's phases on a line of time, beside those of the last good build. Pure."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from db.models import Build
+from webhook.builds.build_json import durations
+
+WIDTH = 1000
+"""Units of the drawing's width; its height is the template's."""
+_MIN_WIDTH = 4.0  # units, so that a phase of a moment is seen
+_NAMES = ("waiting", "fetching", "building", "pushing")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One phase: seconds, those of the last good build, and where it is drawn."""
+
+    name: str
+    seconds: float | None
+    before: float | None
+    x: float = 0.0
+    width: float = 0.0
+    since: datetime | None = None
+    """When the phase under way began."""
+
+    @property
+    def change(self) -> float | None:
+        """Seconds more than the last good build took; None where that cannot be said."""
+        if self.seconds is None or self.before is None or self.since is not None:
+            return None
+        return self.seconds - self.before
+
+
+def timeline(build: Build, good: Build | None, now: datetime) -> list[Span]:
+    """Return the phases that the build or the last good one had, in order."""
+    mine = durations(build, now)
+    theirs = {} if good is None else durations(good, now)
+    shown = [name for name in _NAMES if name in mine or (name in theirs and name != "waiting")]
+    total = sum(mine.get(name, 0.0) for name in shown) or 1.0
+    scale = (WIDTH - _MIN_WIDTH * len(shown)) / total
+    spans, x = [], 0.0
+    last = next((name for name in reversed(_NAMES) if name in mine), None)
+    for name in shown:
+        width = mine[name] * scale + _MIN_WIDTH if name in mine else 0.0
+        since = None
+        if name == last and build.finished_at is None and name in mine:
+            since = now - timedelta(seconds=mine[name])
+        spans.append(Span(name, mine.get(name), theirs.get(name), round(x, 1), round(width, 1), since))
+        x += width
+    return spans

@@ -1,0 +1,1 @@
+"""Follow the logs of builds live, many viewers at a time."""
