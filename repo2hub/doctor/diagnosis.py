@@ -27,7 +27,7 @@ from webhook.settings import WebSettings
 CHECK_TIMEOUT = 30.0
 """Seconds for one check; it is longer than the limits within a check, which say more."""
 _MINIMUM_SECRET_LENGTH = 16
-_EXPORT_SECRET_COMMAND = 'export REPO2HUB_WEBHOOK_SECRETS="$(openssl rand -hex 32)"'
+_EXPORT_COMMAND = 'export REPO2HUB_WEBHOOK_SECRETS="$(openssl rand -hex 32)"'
 _LEVEL_TONES: dict[Level, Tone] = {Level.OK: "good", Level.WARNING: "warn", Level.BROKEN: "bad"}
 # The package that tells whether a role's extra was installed.
 _ROLE_PACKAGES = {"web": "flask", "builder": "docker"}
@@ -182,7 +182,7 @@ def check_webhook_secret(settings: WebSettings) -> Finding:
             part,
             f"{len(lengths)} set",
             f"shorter than {_MINIMUM_SECRET_LENGTH} characters",
-            _EXPORT_SECRET_COMMAND,
+            _EXPORT_COMMAND,
         )
     return ok(part, f"{len(lengths)} set")
 
@@ -195,7 +195,7 @@ def _check_generated_secret(part: str, data_dir: Path) -> Finding:
         return broken(part, str(file), f"cannot be read by this user: {exc.strerror}", f"ls -l {file}")
     if made is None:
         return warning(
-            part, "none", "`repo2hub up` makes one; `repo2hub web` does not start", _EXPORT_SECRET_COMMAND
+            part, "none", "`repo2hub up` makes one; `repo2hub web` does not start", _EXPORT_COMMAND
         )
     return ok(part, f"{file}, made by `repo2hub up`")
 

@@ -23,7 +23,7 @@ from webhook.http.errors import HttpError
 
 LOGIN_TIME_LIMIT = timedelta(minutes=10)
 """How long a login may take, from our page to the hub and back."""
-HUB_TOKEN_KEY = "token"
+HUB_TOKEN_KEY = "token"  # noqa: S105 -- a name, no token
 """Under this name the session holds the hub's token."""
 
 log = structlog.get_logger()
