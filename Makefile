@@ -14,7 +14,7 @@ COMPILE := .venv/bin/uv pip compile pyproject.toml --quiet --universal --python-
 # Some containers come with it set; then each of the hundreds of processes of a test run compiles the sources anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run hub test test-fast check bench screenshots lock format clean
+.PHONY: help run hub test test-fast check bench screenshots lock format texts clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,10 @@ screenshots: ## Take the pictures of docs/images from running systems
 	@machine/venv
 	@machine/node-packages
 	@machine/with-engine $(PYTHON) -m tests.acceptance.screenshots docs/images
+
+texts: ## Renew tests/texts/user_facing_texts.txt, the list of all texts that users see
+	@machine/venv
+	$(PYTHON) -m tests.texts
 
 lock: ## Bring the lock files up to date with pyproject.toml; UPGRADE=--upgrade takes newer releases
 	@machine/venv
