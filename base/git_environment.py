@@ -7,7 +7,6 @@ and the token reaches one repository's address only.
 
 import base64
 from collections.abc import Mapping, Sequence
-from urllib.parse import urlsplit
 
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 
@@ -22,24 +21,6 @@ _PASSED_VARIABLES = (
     "ALL_PROXY",
     "NO_PROXY",
 )
-
-
-def is_at_github(full_name: str) -> bool:
-    """Tell whether a repository is at the configured GitHub: `org/name` is, an address is of another server."""
-    return "://" not in full_name
-
-
-def repository_url(github_url: str, full_name: str) -> str:
-    """Return the address that git reads a repository from."""
-    return f"{github_url}/{full_name}" if is_at_github(full_name) else full_name
-
-
-def server_url(github_url: str, full_name: str) -> str:
-    """Return the address of the server that a repository is on."""
-    if is_at_github(full_name):
-        return github_url
-    address = urlsplit(full_name)
-    return f"{address.scheme}://{address.netloc}"
 
 
 def git_environment(

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Sequence
 
-from base.git_environment import is_at_github
+from base.repository_names import is_at_github
 
 REPO2DOCKER_VERSION = "2026.4.0"
 """The version that the builder installs: part of each recipe, known here so that a web host need not have it."""

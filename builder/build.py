@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from base.git_environment import is_at_github, repository_url, server_url
+from base.repository_names import is_at_github, repository_url, server_url
 from builder.buildpacks import fingerprint, repo2docker, uv_cache
 from builder.child_process import StopSignal
 from builder.engine import base_image, docker_subprocess, memory_limit, registry

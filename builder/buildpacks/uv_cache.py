@@ -8,7 +8,7 @@ secret of the builder. The id is itself a secret: `UvBuildPack` keeps it out of 
 import hashlib
 import hmac
 
-from db.records.repositories import name_key
+from base.repository_names import name_key
 
 
 def cache_id(key: bytes, repository: str) -> str:

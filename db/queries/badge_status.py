@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, literal_column, select
 
+from base.repository_names import GITHUB
 from db.database import Database
 from db.models import Build, Image, RefHead, Repository
 from db.queries import lookup
-from db.records.repositories import GITHUB
 from db.sql import driver
 from db.status import Status
 

@@ -10,9 +10,9 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from sqlalchemy import ColumnElement, Select, Text, and_, bindparam, literal_column, null, select
 
+from base.repository_names import name_key
 from db.database import Database
 from db.models import Image, RefHead, Repository
-from db.records.repositories import name_key
 from db.sql import driver
 
 T = TypeVar("T")

@@ -6,15 +6,10 @@ from typing import Any, NamedTuple, TypedDict, Unpack
 from sqlalchemy import bindparam, or_, select, update
 from sqlalchemy.orm import Session
 
-from base.git_environment import is_at_github
+from base.repository_names import GITHUB, name_key
 from db.models import Repository
 from db.sql import driver
 from db.sql.insert import insert_new
-
-GITHUB = "gh"
-GIT = "git"
-"""Any other git server, by the address that it is cloned from."""
-
 
 _TABLE = Repository.metadata.tables["repository"]
 _OF_PROVIDER = _TABLE.c.provider == bindparam("provider")
@@ -63,19 +58,6 @@ class RepositoryDescription(TypedDict, total=False):
     installation_id: int | None
     described_at: datetime | None
     """When it said so; None: just now. Of name, default branch and visibility, what was said last holds."""
-
-
-def provider_of(full_name: str) -> str:
-    """Return the provider of a repository, which its name tells."""
-    return GITHUB if is_at_github(full_name) else GIT
-
-
-def name_key(full_name: str) -> str:
-    """Return what two spellings of one repository have in common: GitHub's names are case-insensitive.
-
-    The path of an address may not be; its host was put in lower case when it was read.
-    """
-    return full_name.lower() if is_at_github(full_name) else full_name
 
 
 def find(session: Session, provider: str, full_name: str) -> Repository | None:

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from flask import Blueprint, Response, jsonify, request
 from sqlalchemy import and_, exists
 
+from base.repository_names import GITHUB
 from db.database import Database
 from db.models import Build, Repository
 from db.queries import ref_images
 from db.queries.visibility import visible
-from db.records.repositories import GITHUB
 from webhook.access.auth import Guard
 from webhook.access.permissions import read_access
 from webhook.builds import build_json

@@ -16,10 +16,11 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 from werkzeug.routing import BaseConverter, PathConverter
 
+from base.repository_names import GITHUB, provider_of
 from db.database import Database
 from db.models import Repository
 from db.queue.enqueue import Enqueued
-from db.records import builds, repositories
+from db.records import builds
 from db.records.logs import START
 from db.status import EnqueueOutcome, HeartbeatResult, Status, Trigger
 from webhook.access import build_rules
@@ -271,5 +272,5 @@ def _cached(hit: Hit, binder_request: BinderHubRequest) -> bytes:
 
 
 def _server(found: Hit | Miss) -> str:
-    provider = repositories.provider_of(found.repository)
-    return "GitHub" if provider == repositories.GITHUB else found.repository.split("/")[2]
+    provider = provider_of(found.repository)
+    return "GitHub" if provider == GITHUB else found.repository.split("/")[2]

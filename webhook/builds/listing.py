@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 from sqlalchemy.orm import Session
 
+from base.repository_names import GITHUB
 from db.models import Build, Repository
 from db.queries import durations, history
 from db.queries.history import ActiveBuild, BuildFilter
@@ -187,7 +188,7 @@ def to_filter(session: Session, query: BuildQuery) -> BuildFilter:
     repository_id: int | None = None
     refs: tuple[str, ...] = ()
     if query.repository:
-        repository = repositories.find(session, repositories.GITHUB, query.repository)
+        repository = repositories.find(session, GITHUB, query.repository)
         repository_id = _NO_REPOSITORY_ID if repository is None else repository.id
         if repository is not None and query.ref:
             refs = _refs(session, repository, query.ref)

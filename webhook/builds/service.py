@@ -13,6 +13,7 @@ import structlog
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from base.repository_names import provider_of
 from db.database import Database
 from db.models import Repository
 from db.queue import enqueue, quota
@@ -121,7 +122,7 @@ class BuildService:
 
 def _repository(session: Session, build_request: BuildRequest, now: datetime) -> Repository:
     """Return the repository's record, made or corrected; the name on record stays as GitHub wrote it."""
-    provider = repositories.provider_of(build_request.full_name)
+    provider = provider_of(build_request.full_name)
     known = repositories.find(session, provider, build_request.full_name)
     told = RepositoryDescription(
         default_branch=build_request.resolved.default_branch, private=build_request.resolved.private

@@ -11,6 +11,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from base.repository_names import GITHUB
 from db.models import Repository
 from db.queue import enqueue, supersede
 from db.records import refs, repositories
@@ -240,14 +241,14 @@ def _record(
 
 def _known(session: Session, source: PayloadRepository) -> Repository | None:
     """Return the repository by GitHub's number, else by a name that no number is known for."""
-    repository = repositories.find_by_provider_id(session, repositories.GITHUB, source.provider_id)
+    repository = repositories.find_by_provider_id(session, GITHUB, source.provider_id)
     if repository is not None:
         return repository
-    namesake = repositories.find(session, repositories.GITHUB, source.full_name)
+    namesake = repositories.find(session, GITHUB, source.full_name)
     return namesake if namesake is not None and namesake.provider_id is None else None
 
 
 def _repositories_of_owner(session: Session, login: str) -> list[Repository]:
     prefix = f"{login.lower()}/"
     named = Repository.name_key.startswith(prefix, autoescape=True)
-    return list(session.scalars(select(Repository).where(Repository.provider == repositories.GITHUB, named)))
+    return list(session.scalars(select(Repository).where(Repository.provider == GITHUB, named)))

@@ -15,7 +15,7 @@ from flask import Blueprint, Flask, Response, render_template, request, url_for
 from jinja2 import StrictUndefined
 
 from base import sanitize
-from base.git_environment import is_at_github
+from base.repository_names import is_at_github
 from webhook.pages import filters
 
 POLICY = (

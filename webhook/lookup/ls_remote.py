@@ -22,9 +22,10 @@ from urllib.parse import urlsplit
 import structlog
 
 from base import git_hosts
-from base.git_environment import git_environment, is_at_github, repository_url, server_url
+from base.git_environment import git_environment
 from base.git_hosts import HostNotAllowed, with_git_suffix
 from base.git_messages import is_hidden, is_redirect
+from base.repository_names import is_at_github, repository_url, server_url
 
 TIME_LIMIT = 10.0
 """Seconds that one question may take."""

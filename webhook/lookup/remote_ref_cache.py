@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from db.records.repositories import name_key
+from base.repository_names import name_key
 from webhook.access.concurrency_limit import ConcurrencyLimit, LimitReached
 from webhook.access.permissions import User
 from webhook.lookup.ls_remote import TIME_LIMIT, AdvertisedRefs, LsRemote, RepositoryMissing, Unreachable

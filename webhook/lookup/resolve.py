@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from base.repository_names import provider_of
 from db.database import Database
 from db.models import Repository
 from db.queries import lookup
@@ -87,7 +88,7 @@ class Resolver:
 
     def recorded(self, full_name: str, revision: Revision) -> list[LookupRow]:
         """Return what is recorded of everything that a revision may mean; [] for an unknown repository."""
-        provider = repositories.provider_of(full_name)
+        provider = provider_of(full_name)
         named = (self._database, provider, full_name, self._recipe)
         return lookup.find_rows(*named, commit=revision.commit, refs=revision.refs)
 
@@ -178,7 +179,7 @@ class Resolver:
         if not rows or not (learnt or _is_news(rows, private)):
             return
         with self._database.write() as session:
-            repository = repositories.find(session, repositories.provider_of(full_name), full_name)
+            repository = repositories.find(session, provider_of(full_name), full_name)
             if repository is None:
                 return
             if branch and branch != repository.default_branch:

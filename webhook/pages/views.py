@@ -13,6 +13,7 @@ from flask import Blueprint, Response, g, jsonify, redirect, request, url_for
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as AnyResponse
 
+from base.repository_names import GITHUB
 from db.database import Database
 from db.models import Build
 from db.queries import durations
@@ -121,7 +122,7 @@ class Pages:
         full_name = parse_repository(f"{org}/{repo}", self.settings.github_url)
         user = self.guard.user()
         with self.database.read() as session:
-            found = repositories.find(session, repositories.GITHUB, full_name)
+            found = repositories.find(session, GITHUB, full_name)
             if found is not None and not may_see(user, found):
                 # Who asked for one of its builds sees those in the list, and what else there is nobody's business.
                 found = None

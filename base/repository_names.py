@@ -1,0 +1,42 @@
+"""What a repository's name says: which server it is on, its address, and how two spellings compare.
+
+Pure: a name cannot become another address, another protocol or a command.
+"""
+
+from urllib.parse import urlsplit
+
+GITHUB = "gh"
+"""The provider of repositories at the configured GitHub, named `org/name`."""
+GIT = "git"
+"""The provider of repositories on any other git server, named by the address that they are cloned from."""
+
+
+def is_at_github(full_name: str) -> bool:
+    """Return whether a repository is at the configured GitHub: `org/name` is, an address is not."""
+    return "://" not in full_name
+
+
+def provider_of(full_name: str) -> str:
+    """Return the provider of a repository."""
+    return GITHUB if is_at_github(full_name) else GIT
+
+
+def name_key(full_name: str) -> str:
+    """Return the form of a name that all its spellings share: names at GitHub are case-insensitive.
+
+    The path of an address may be case-sensitive; its host was lowercased when it was parsed.
+    """
+    return full_name.lower() if is_at_github(full_name) else full_name
+
+
+def repository_url(github_url: str, full_name: str) -> str:
+    """Return the address that git reads a repository from."""
+    return f"{github_url}/{full_name}" if is_at_github(full_name) else full_name
+
+
+def server_url(github_url: str, full_name: str) -> str:
+    """Return the address of the server that a repository is on."""
+    if is_at_github(full_name):
+        return github_url
+    address = urlsplit(full_name)
+    return f"{address.scheme}://{address.netloc}"
