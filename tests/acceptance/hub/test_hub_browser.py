@@ -125,7 +125,7 @@ def test_only_who_asked_and_admins_have_buttons_and_they_work(
     enter(page, behind, "carol", path)
     expect(page.locator("h1")).to_be_visible()
     assert page.get_by_role("button", name="Cancel").count() == 0
-    for name, button, result in (("bob", "Cancel", "Cancelled"), (ADMIN, "Build again", "Queued")):
+    for name, button, result in (("bob", "Cancel", "Cancelled"), (ADMIN, "Rebuild", "Queued")):
         context = browser.new_context()
         context.set_default_timeout(LIMIT)
         theirs = context.new_page()
@@ -135,7 +135,7 @@ def test_only_who_asked_and_admins_have_buttons_and_they_work(
         context.close()
     page.reload()
     expect(page.locator(".head-status")).to_contain_text("Cancelled")
-    assert page.get_by_role("button", name="Build again").count() == 0
+    assert page.get_by_role("button", name="Rebuild").count() == 0
 
 
 def test_a_button_pressed_after_the_session_ended_leads_to_a_login_and_back(
@@ -159,7 +159,7 @@ def test_the_overview_is_for_admins_and_says_so(behind: Behind, page: Page) -> N
     assert page.get_by_role("link", name="Overview").count() == 0
     page.goto(f"{behind.url}/admin")
     expect(page.locator("main")).to_contain_text("This page is for admins")
-    expect(page.get_by_role("link", name="Go to the builds")).to_be_visible()
+    expect(page.get_by_role("link", name="Go to builds")).to_be_visible()
 
 
 STEAL = """

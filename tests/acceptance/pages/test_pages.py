@@ -89,7 +89,7 @@ def log_is_there(page: Page) -> None:
     """Wait until a page's log, if it has one, is drawn or said to be empty."""
     page.wait_for_function(
         """() => !document.querySelector('#log') || document.querySelector('#log .line')
-          || document.querySelector('#log-note').textContent !== 'Loading the log.'"""
+          || document.querySelector('#log-note').textContent !== 'Loading the log…'"""
     )
 
 
@@ -120,8 +120,8 @@ def test_every_page_is_accessible_and_still_and_fits(
 def test_each_failure_says_why_and_what_to_do(open_page: Open, year: Year, cause: str) -> None:
     page = open_page(paths(year)[cause])
     expect(page.locator(".cause-message")).to_have_text(FAILURES[cause][2])
-    expect(page.get_by_text("What to do,")).to_be_visible()
-    expect(page.get_by_role("button", name="Build again")).to_be_visible()
+    expect(page.get_by_text("How to fix it")).to_be_visible()
+    expect(page.get_by_role("button", name="Rebuild")).to_be_visible()
 
 
 def test_a_failed_build_opens_where_it_failed_in_colour(open_page: Open, year: Year) -> None:
@@ -169,7 +169,7 @@ def test_a_long_log_is_searched_and_the_hit_is_shown(open_page: Open, year: Year
     page.keyboard.press("Shift+Enter")
     expect(page.locator("#log-found")).to_have_text("1 of 11")
     page.get_by_label("Search the log").fill("nobody wrote this")
-    expect(page.locator("#log-found")).to_have_text("not found")
+    expect(page.locator("#log-found")).to_have_text("No matches")
 
 
 def test_a_line_number_is_a_link_to_its_line(open_page: Open, year: Year) -> None:
@@ -260,8 +260,8 @@ def test_without_javascript_everything_is_there(open_page: Open, year: Year) -> 
     expect(page.locator(".row")).to_have_count(50)
     page.get_by_text("Filter by repository").click()
     page.get_by_label("Repository").fill("earth-lab/tide-gauges")
-    page.get_by_label("Asked by").select_option("a push")
-    page.get_by_role("button", name="Show").click()
+    page.get_by_label("Trigger").select_option("Push")
+    page.get_by_role("button", name="Apply").click()
     assert "repository=earth-lab%2Ftide-gauges" in page.url and "trigger=push" in page.url
     expect(page.locator(".about a").first).to_have_text("earth-lab/tide-gauges")
 
@@ -273,7 +273,7 @@ def test_a_build_is_cancelled_and_made_again_without_javascript(open_page: Open,
     page = open_page(f"/builds/{build.id}", java_script_enabled=False)
     page.get_by_role("button", name="Cancel").click()
     expect(page.locator(".head-status")).to_contain_text("Cancelled")
-    page.get_by_role("button", name="Build again").click()
+    page.get_by_role("button", name="Rebuild").click()
     expect(page.locator(".head-status")).to_contain_text("Queued")
     page.get_by_role("button", name="Cancel").click()
     expect(page.locator(".head-status")).to_contain_text("Cancelled")

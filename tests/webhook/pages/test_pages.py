@@ -83,7 +83,7 @@ def test_what_is_under_way_stands_above_what_has_ended(see: See, records: Record
     waiting = records.push("3" * 40)
     page = see("/")
     assert rows(page) == [running, waiting, done]
-    assert "No. 1 in the queue" in page.text and "takes about 9.0 s" in page.text
+    assert "Position 1 in the queue" in page.text and "usually takes 9.0 s" in page.text
     assert page.text.index("In progress") < page.text.index("Finished")
 
 
@@ -193,8 +193,8 @@ def test_a_build_that_failed_says_why_and_what_to_do(see: See, records: Records)
     records.fail(build, "There is no Python package numppy: check how its name is spelt.", log=["#1 line\n"])
     page = see(f"/builds/{build}").text
     assert "There is no Python package numppy" in page
-    assert "What to do, in the repository:" in page and "Look the name up" in page
-    assert f"Last good #{good}" in page and "Build again" in page and ">Launch<" not in page
+    assert "How to fix it (" in page and "Look the name up" in page
+    assert f"Last successful #{good}" in page and "Rebuild" in page and ">Launch<" not in page
     assert "#1 line" in page  # for who has no JavaScript
 
 
@@ -306,7 +306,7 @@ def test_superseded_is_told_as_it_is_and_not_as_a_failure(
     with database.write() as session:
         supersede.supersede(session, session.get_one(Build, newer), cancel=True, now=NOW)
     page = see(f"/builds/{older}").text
-    assert "Superseded" in page and f"See build #{newer}" in page
+    assert "Superseded" in page and f"View build #{newer}" in page
     assert "Why it failed" not in page and "is-failed" not in page
 
 
@@ -347,7 +347,7 @@ def test_a_repository_shows_refs_images_deliveries_and_how_to_connect(
     page = see("/gh/org/repo").text
     assert "<h1>Org/Repo</h1>" in page and f'data-copy="{image}"' in page
     assert page.index(">main<") < page.index(">dev<")
-    assert "Deliveries arrive" in page and "ref filter" in page
+    assert "Webhook is working" in page and "ref filter" in page
     assert "http://localhost/badge/gh/Org/Repo.svg" in page and "http://localhost/webhook/github" in page
     assert 'role="img" aria-label="The last 2 builds' in page
 
@@ -372,7 +372,7 @@ def test_the_overview_has_figures_builders_and_the_last_failures(
         )
     page = see("/admin")
     assert rows(page) == [failed]
-    assert "50 %" in page.text and "Alive" in page.text and "Silent" in page.text
+    assert "50 %" in page.text and "Online" in page.text and "Offline" in page.text
     assert f"Org/Repo #{running}" in page.text and "1 of 2" in page.text
     assert "Package not found" in page.text
 

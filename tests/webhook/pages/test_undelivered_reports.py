@@ -35,6 +35,6 @@ def test_what_was_given_up_is_on_the_overview(app: Flask, database_url: str) -> 
         outbox.give_up(session, ReportLease(report.id, report.tries), error, now=NOW)
     database.dispose()
     shown = app.test_client().get(page).text
-    assert "Reports that did not arrive" in shown and "the commit at GitHub" in shown
+    assert "Undelivered reports" in shown and "commit status on GitHub" in shown
     assert f"/builds/{placed.build.id}" in shown
     assert "GitHub refuses (404): &lt;script&gt;" in shown and "<script>alert" not in shown

@@ -158,7 +158,7 @@ def test_percentiles_are_values_that_occurred() -> None:
 def test_no_page_and_no_file_of_a_page_refers_to_another_host() -> None:
     """The Content-Security-Policy forbids it to browsers; here it is told to who writes it."""
     for folder in ("templates", "static"):
-        for path in (ROOT / "webhook" / folder).iterdir():
+        for path in (ROOT / "webhook" / "pages" / folder).iterdir():
             text = path.read_text().replace("http://www.w3.org/2000/svg", "")
             assert not re.search(r"(?:src|href|url)\s*[=(]\s*[\"']?(?:https?:)?//", text), path
             assert "style=" not in text and not re.search(r"\son[a-z]+=", text), path

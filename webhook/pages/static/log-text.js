@@ -70,7 +70,7 @@ const LogText = (() => {
     }
     add(shown.slice(from));
     if (shown.length < line.length) {
-      found.push({ text: ` … ${line.length - LONGEST} more characters: download the log to see them`, names: ["note"] });
+      found.push({ text: ` … ${line.length - LONGEST} more characters; download the log to see them`, names: ["note"] });
     }
     return found;
   }

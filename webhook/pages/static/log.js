@@ -250,7 +250,7 @@ document.addEventListener("DOMContentLoaded", () => {
   }
 
   function tell() {
-    found.textContent = query ? (matches.length ? `${current + 1} of ${matches.length}` : "not found") : "";
+    found.textContent = query ? (matches.length ? `${current + 1} of ${matches.length}` : "No matches") : "";
   }
 
   let typing = 0;
@@ -274,7 +274,7 @@ document.addEventListener("DOMContentLoaded", () => {
     live = false;
     setFollow(false);
     followButton.hidden = true;
-    note.textContent = "There is no log: this build never began, or its log was removed since.";
+    note.textContent = "No log: the build did not start, or its log was removed.";
     arrange();
     if (marked >= 0) show(marked);
     else if ("failed" in view.dataset) showFailure();
@@ -300,7 +300,7 @@ document.addEventListener("DOMContentLoaded", () => {
       log.add(await answer.text());
       ended();
     } catch {
-      note.textContent = "The log cannot be loaded now. Load the page again, or download the log.";
+      note.textContent = "Could not load the log. Reload the page, or download the log.";
       note.hidden = false;
     }
   }
@@ -343,7 +343,7 @@ document.addEventListener("DOMContentLoaded", () => {
     source.addEventListener("status", (event) => {
       const { status, phase, attempt, cancel_requested: asked } = JSON.parse(event.data);
       const word = asked ? "True" : "False";
-      if (status === "queued") note.textContent = "The log begins when a builder takes the build.";
+      if (status === "queued") note.textContent = "Waiting for a builder. The log appears when the build starts.";
       if (status === "failed") view.dataset.failed = "";
       if (`${status} ${phase ?? ""} ${attempt} ${word}` !== state) void renewSummary();
     });
@@ -355,7 +355,7 @@ document.addEventListener("DOMContentLoaded", () => {
     source.addEventListener("error", () => {
       if (source.readyState !== EventSource.CLOSED) return;
       // Refused, as when too many read logs: EventSource itself would not ask again.
-      if (!log.lines.length) note.textContent = "The log cannot be followed now; trying again.";
+      if (!log.lines.length) note.textContent = "Could not follow the log; retrying.";
       setTimeout(() => listen(position), 10000);
     });
   }

@@ -140,7 +140,7 @@ const repo2hub = (() => {
       if (!whole) return;
       refill(list, ...whole.childNodes);
       const count = list.querySelector("#active .count")?.textContent;
-      say(document.querySelector("#live-status"), count ? `The list has changed: ${count} under way.` : "");
+      say(document.querySelector("#live-status"), count ? `List updated: ${count} in progress.` : "");
     }
 
     function schedule() {
