@@ -5,9 +5,10 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
-FAST := $(PYTHON) -m pytest -q -n auto --dist loadgroup tests --ignore tests/acceptance
-# One that fails is run once more, and listed at the end: see CONTRIBUTING.md.
-ACCEPTANCE := $(PYTHON) -m pytest -n 2 --dist loadfile --reruns 1 --rerun-show-tracebacks --durations 15 tests/acceptance
+# tests/support/schedule.py says which tests run together and in which order.
+PYTEST := $(PYTHON) -m pytest -q --dist loadgroup --no-loadscope-reorder
+# More than cores: acceptance tests wait for the engine most of their time.
+WORKERS := 4
 COMPILE := .venv/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-emit-index-url --no-emit-find-links
 
@@ -34,13 +35,13 @@ test: ## Run every test, with a real engine, registry and both databases
 	@machine/packages git ca-certificates postgresql docker-registry chromium nginx-light
 	@machine/venv
 	@machine/node-packages
-	@status=0; $(FAST) -m 'not engine' || status=$$?; machine/with-engine $(ACCEPTANCE) || status=$$?; exit $$status
+	@machine/with-engine $(PYTEST) -n $(WORKERS) --rerun-show-tracebacks --durations 15 tests
 
-test-fast: ## Run most of what needs no engine and no browser, in a minute or two
+test-fast: ## Run most of what needs no engine and no browser, within a minute
 	@machine/packages git ca-certificates postgresql
 	@machine/venv
 	@machine/node-packages
-	@$(FAST) -m 'not engine and not slow'
+	@$(PYTEST) -n auto -m 'not slow' tests --ignore tests/acceptance
 
 check: ## Check format, lint, types, imports, migrations and scripts
 	@machine/packages shellcheck

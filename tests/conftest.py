@@ -27,7 +27,7 @@ from db.records import repositories
 from db.status import Lease, Trigger
 from demo.github.git_server import GitServer
 
-pytest_plugins = ["tests.support.isolation"]
+pytest_plugins = ["tests.support.isolation", "tests.support.schedule"]
 
 # A shell that starts something in its background makes it deaf to SIGINT, and all that it starts in turn; what
 # stops on Ctrl-C here must not depend on who started the tests.

@@ -259,7 +259,6 @@ def test_what_another_repository_leaves_under_a_guessed_id_is_not_what_uv_finds(
 
 POISON = """
 import pathlib, setuptools
-from tests.conftest import ROOT
 for module in pathlib.Path("/opt/uv-cache").rglob("cowsay/__init__.py"):
     module.write_text("__version__ = 'poisoned'")
 setuptools.setup(name="poisoner", version="1", py_modules=[])
