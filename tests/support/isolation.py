@@ -1,4 +1,4 @@
-"""Tests outside of tests/acceptance reach nothing beyond this machine, and no setting of whoever runs them counts."""
+"""Keep tests outside of tests/acceptance on this machine, and free of the settings of whoever runs them."""
 
 import os
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from pytest_socket import _remove_restrictions, socket_allow_hosts
 
 
 def _needs_the_machine(request: pytest.FixtureRequest) -> bool:
-    """Whether a test is one of tests/acceptance, which use this machine's engine, caches and certificates."""
+    """Tell whether a test is one of tests/acceptance, which use this machine's engine, caches and certificates."""
     return "acceptance" in request.path.parts
 
 

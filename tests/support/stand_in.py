@@ -1,7 +1,7 @@
-"""A small HTTP server on loopback for what is told to others, which refuses, limits and hangs when told to.
+"""A small HTTP server on loopback that refuses, limits and hangs when a test says so.
 
-It stands in for hosts that tests cannot have: `tests/support/github_api.py` for GitHub's API, itself for whoever gets
-notifications, others for an engine and a registry that hang. What is said to it goes over real sockets.
+It stands in for hosts that tests cannot reach: `tests/support/github_api.py` for GitHub's API, itself for a
+receiver of notifications, others for an engine and a registry that hang. Requests come over real sockets.
 """
 
 import json
