@@ -1,6 +1,6 @@
-"""A hub on one machine: servers are Docker containers whose images repo2hub builds. See README.md beside it.
+"""JupyterHub on one machine: user servers are Docker containers, repo2hub builds their images. See README.md.
 
-`make hub` runs this very file; what it sets by HUB_… variables has the values of a first installation otherwise.
+`make hub` runs this file and sets the HUB_… variables; their defaults suit a first installation.
 """
 
 import os
@@ -9,10 +9,10 @@ from repo2hub_launcher import bridge_address, setup_dockerspawner
 
 c = get_config()  # noqa: F821 -- given by the hub
 
-# Browsers come to the proxy. Put a web server with TLS in front, or set c.JupyterHub.ssl_key and ssl_cert.
+# Address of the proxy, for browsers. Put a web server with TLS in front, or set c.JupyterHub.ssl_key and ssl_cert.
 c.JupyterHub.bind_url = os.environ.get("HUB_URL", "http://127.0.0.1:8000")
 
-# Containers reach the hub at the address of Docker's bridge.
+# Containers reach the hub on the address of Docker's bridge.
 c.JupyterHub.hub_bind_url = f"http://{bridge_address()}:{os.environ.get('HUB_API_PORT', '8081')}"
 
 setup_dockerspawner(
@@ -26,9 +26,9 @@ setup_dockerspawner(
     # fixed_images={"Data science": "registry.example.org/data-science:2026.11"},
 )
 
-# One password for all, to try it out. Put your own authenticator here.
+# One shared password, for a trial only. Replace it with your authenticator.
 c.JupyterHub.authenticator_class = "dummy"
 c.DummyAuthenticator.password = os.environ["HUB_PASSWORD"]
 c.Authenticator.allow_all = True
 
-# Servers that nobody uses take memory from those who do: see jupyterhub-idle-culler.
+# To stop idle servers, install jupyterhub-idle-culler.

@@ -1,4 +1,4 @@
-"""repo2hub on The Littlest JupyterHub: goes to /opt/tljh/config/jupyterhub_config.d/. See README.md beside it."""
+"""repo2hub on The Littlest JupyterHub. Copy to /opt/tljh/config/jupyterhub_config.d/. See README.md."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ from repo2hub_launcher import bridge_address, setup_dockerspawner
 
 c = get_config()  # noqa: F821 -- given by the hub
 
-# TLJH's hub listens where no container reaches it; Docker's bridge is where all of them do.
+# By default, TLJH's hub listens where containers cannot reach it. They can reach Docker's bridge.
 c.JupyterHub.hub_ip = bridge_address()
 
 token = Path(os.environ.get("REPO2HUB_TOKEN_FILE", "/opt/tljh/state/repo2hub.token"))
@@ -23,5 +23,5 @@ setup_dockerspawner(
     # fixed_images={"Data science": "registry.example.org/data-science:2026.11"},
 )
 
-# What people keep. It hides what images have in the home folder: hence the service's REPO2HUB_REPO_DIR=/srv/repo.
+# Keeps users' files. It hides the image's home folder, so the service needs REPO2HUB_REPO_DIR=/srv/repo.
 c.DockerSpawner.volumes = {"jupyterhub-home-{username}": "/home/jovyan"}
