@@ -1,8 +1,8 @@
-"""A container engine of a test's own, which may be stopped and may run out of space without harm to the machine's.
+"""A container engine of a test's own, which may stop and run out of space while the machine's engine goes on.
 
-It shares nothing with the machine's engine: it has a socket and folders of its own, and namespaces for its network
-and its mounts. (A second engine on the machine's network takes away the first one's bridge.) Its data are on a
-small tmpfs, so that its disk can be full.
+It shares nothing with the machine's engine: it has its own socket, folders and control groups, and namespaces for
+its network and its mounts. (A second engine on the machine's network takes away the first one's bridge.) Its data
+are on a small tmpfs, so that its disk can be full.
 """
 
 import subprocess
@@ -75,6 +75,11 @@ class OwnEngine:
         """What DOCKER_HOST has to be."""
         return f"unix://{self.folder}/docker.sock"
 
+    @property
+    def cgroup(self) -> str:
+        """The name of the control group that all its containers and build steps are below."""
+        return self.folder.name
+
     def __enter__(self) -> Self:
         # Not pytest's folder: the path of a socket may have no more than 107 characters.
         self.folder = Path(tempfile.mkdtemp(prefix="r2htest-engine-"))
@@ -92,6 +97,8 @@ class OwnEngine:
         self.stop()
         self._disk.__exit__()
         as_root("rm", "-rf", str(self.folder))
+        groups = f"for group in $(find /sys/fs/cgroup -depth -type d -path '*/{self.cgroup}*'); do rmdir $group; done"
+        as_root("sh", "-c", groups)
 
     def start(self) -> None:
         """Start it and wait until it answers."""
@@ -99,7 +106,7 @@ class OwnEngine:
         command += ["unshare", "--net", "--mount", "dockerd", "--log-level=warn", f"--host={self.host}"]
         places = {"config-file": "daemon.json", "exec-root": "run", "pidfile": "pid"}
         command += [f"--{option}={self.folder}/{name}" for option, name in places.items()]
-        command += [f"--data-root={self._disk.folder}"]
+        command += [f"--data-root={self._disk.folder}", f"--cgroup-parent=/{self.cgroup}"]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         deadline = time.monotonic() + 60

@@ -8,7 +8,9 @@ from pathlib import Path
 import docker
 import pytest
 
+from builder.engine import memory_limit
 from demo.github.bare_repository import BareRepository
+from demo.github.git_server import GitServer
 from tests.acceptance.builds.own_engine import Disk, OwnEngine
 from tests.acceptance.leftovers import nothing_is_left
 from tests.acceptance.standstill import Standstill
@@ -106,6 +108,42 @@ def test_an_engine_that_crashes_while_it_pushes_is_not_taken_for_the_registry(
         assert "repo2hub doctor" in given_back(service, build_id, "engine_unavailable")
     own_engine.start()
     nothing_is_left(service, service.settings["IMAGE_PREFIX"], own_engine.client())
+
+
+class WithCgroupsOf(Service):
+    """A service whose builder finds the control groups of another engine in the place of the machine's."""
+
+    engine: OwnEngine
+
+    def command(self, *arguments: str) -> list[str]:
+        machines = memory_limit.build_cgroup()[0].parent
+        mount = f"mount --bind {machines.with_name(self.engine.cgroup)} {machines}"
+        inside = ["unshare", "--mount", "sh", "-c", f'{mount} && exec "$@"', "sh"]
+        return [*inside, *super().command(*arguments)]
+
+
+@pytest.fixture
+def limited(
+    own_engine: OwnEngine, engine: docker.DockerClient, base_image: str, github: GitServer, tmp_path: Path
+) -> Iterator[WithCgroupsOf]:
+    """The service with a memory limit, which is one limit for all builds of an engine: hence the test's own."""
+    for client in (engine, own_engine.client()):  # an engine makes its control groups with its first container
+        client.containers.run(base_image, "true", remove=True)
+    environ = {"DOCKER_HOST": own_engine.host}
+    service = WithCgroupsOf(tmp_path, github.url, base_image, {"BUILD_MEMORY_LIMIT": "300m"}, environ)
+    service.engine = own_engine
+    service.start_all()
+    yield service
+    service.stop_all()
+    group, limit = memory_limit.build_cgroup()
+    (group.parent.with_name(own_engine.cgroup) / group.name / limit).write_text(str(1 << 50))
+
+
+def test_the_memory_limit_ends_a_build(limited: Service, repository: BareRepository) -> None:
+    build_id = push(limited, repository, "python3 -c 'x = bytearray(1 << 30)'")
+    build = limited.wait_for(build_id)
+    assert (build["status"], build["reason"], build["cause"]) == ("failed", "memory_limit", "out_of_memory")
+    assert "memory" in build["message"] and build["message"] in limited.log(build_id)
 
 
 def test_a_full_disk_of_the_engine_is_the_admins_to_mend(

@@ -96,16 +96,6 @@ def test_the_time_limits_end_a_build(
     assert (build["reason"], build["cause"]) == ("time_limit", "time_limit")
 
 
-def test_the_memory_limit_ends_a_build(
-    start_service: Callable[..., Service], repository: BareRepository
-) -> None:
-    service = start_service(BUILD_MEMORY_LIMIT="300m")
-    eat = "python3 -c 'x = bytearray(1 << 30)'"
-    build = fails(service, repository, {"Dockerfile": f"FROM {service.base_image}\nRUN {eat}\n"})
-    assert (build["reason"], build["cause"]) == ("memory_limit", "out_of_memory")
-    assert "memory" in build["message"]
-
-
 SMALL = {"Dockerfile": "FROM scratch\nCOPY Dockerfile /\n"}  # quickly pushed
 
 
