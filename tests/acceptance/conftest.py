@@ -4,7 +4,6 @@ import os
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import docker
 import pytest
@@ -90,10 +89,10 @@ def service(start_service: Start) -> Service:
     return start_service()
 
 
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[Registry]:
-    """A running registry that anybody may push to."""
-    registry = Registry(tmp_path / "registry")
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """A running registry that anybody may push to: one for all, so that the base image is pushed once."""
+    registry = Registry(tmp_path_factory.mktemp("registry"))
     registry.start()
     yield registry
     registry.stop()

@@ -1,6 +1,7 @@
-"""BinderHub's build API with all that is real: its npm client, the service's processes, a builder, an engine."""
+"""BinderHub's build API with nothing stood in for: its npm client, our processes, a builder, an engine."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from urllib.parse import quote
 
 import docker
@@ -48,7 +49,7 @@ def test_a_repository_never_seen_is_built_and_its_image_runs(
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_failing_build_is_told_with_its_log_and_not_repeated(
+def test_a_failing_build_is_reported_with_its_log_and_not_repeated(
     service: Service, repository: BareRepository, version: str
 ) -> None:
     repository.commit(service.dockerfile("echo before-the-end && false"))
@@ -61,7 +62,7 @@ def test_a_failing_build_is_told_with_its_log_and_not_repeated(
     assert len(service.get(f"builds?repository={repository.full_name}")["builds"]) == 1
 
 
-def test_two_who_ask_share_a_build_and_one_who_leaves_does_not_stop_it(
+def test_two_clients_share_a_build_and_one_that_leaves_does_not_stop_it(
     service: Service, repository: BareRepository, standstill: Standstill
 ) -> None:
     repository.commit(
@@ -86,7 +87,7 @@ def test_two_who_ask_share_a_build_and_one_who_leaves_does_not_stop_it(
     assert len(service.get(f"builds?repository={repository.full_name}")["builds"]) == 1
 
 
-def test_who_waits_behind_a_build_is_told_of_it(
+def test_a_client_behind_another_build_is_told_what_it_waits_for(
     service: Service, github: GitServer, repository: BareRepository, standstill: Standstill
 ) -> None:
     repository.commit(service.dockerfile(standstill.step))
@@ -113,18 +114,23 @@ def test_a_repository_of_another_git_server_is_built(
     assert engine.containers.run(last["imageName"], ["cat", "/word"], remove=True) == b"elsewhere\n"
 
 
-def test_a_registry_that_is_away_is_told_and_what_was_pushed_is_still_served(
-    start_service: Start, github: GitServer, repository: BareRepository, registry: Registry
+SMALL = {"Dockerfile": "FROM scratch\nCOPY Dockerfile /\n"}  # quickly pushed
+
+
+def test_a_registry_that_is_away_is_reported_and_what_was_pushed_is_still_served(
+    start_service: Start, github: GitServer, repository: BareRepository, tmp_path: Path
 ) -> None:
+    registry = Registry(tmp_path / "registry")
+    registry.start()
     service = start_service(REGISTRY_URL=registry.url)
-    repository.commit(service.dockerfile("true"))
+    repository.commit(SMALL)
     spec = f"gh/{repository.full_name}/main"
     name = Client(service.url, "0.5", spec).ended()[-1]["imageName"]
     registry.stop()
     (again,) = Client(service.url, "0.5", spec).ended()
     assert again["imageName"] == name
     other = github.create(f"{repository.full_name}-second")
-    other.commit(service.dockerfile("true"))
+    other.commit(SMALL)
     waiting = Client(service.url, "0.5", f"gh/{other.full_name}/main")
     told = waiting.until("It is tried again by itself")
     assert told["phase"] == "waiting" and "registry" in told["message"].lower()

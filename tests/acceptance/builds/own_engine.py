@@ -97,8 +97,8 @@ class OwnEngine:
         self.stop()
         self._disk.__exit__()
         as_root("rm", "-rf", str(self.folder))
-        groups = f"for group in $(find /sys/fs/cgroup -depth -type d -path '*/{self.cgroup}*'); do rmdir $group; done"
-        as_root("sh", "-c", groups)
+        groups = f"find /sys/fs/cgroup -depth -type d -path '*/{self.cgroup}*'"
+        as_root("sh", "-c", f"for group in $({groups}); do rmdir $group; done")
 
     def start(self) -> None:
         """Start it and wait until it answers."""

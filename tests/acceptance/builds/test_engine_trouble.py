@@ -127,7 +127,10 @@ def limited(
     own_engine: OwnEngine, engine: docker.DockerClient, base_image: str, github: GitServer, tmp_path: Path
 ) -> Iterator[WithCgroupsOf]:
     """The service with a memory limit, which is one limit for all builds of an engine: hence the test's own."""
-    for client in (engine, own_engine.client()):  # an engine makes its control groups with its first container
+    for client in (
+        engine,
+        own_engine.client(),
+    ):  # an engine makes its control groups with its first container
         client.containers.run(base_image, "true", remove=True)
     environ = {"DOCKER_HOST": own_engine.host}
     service = WithCgroupsOf(tmp_path, github.url, base_image, {"BUILD_MEMORY_LIMIT": "300m"}, environ)

@@ -1,4 +1,4 @@
-"""What a commit and a notification's receiver hear of real builds, with GitHub's API well, away, and hanging."""
+"""Commit statuses and notifications of real builds, while GitHub's API answers and while it hangs."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -53,7 +53,7 @@ def states(api: GitHubApi, name: str, commit: str) -> list[str]:
     return [state for state, _ in api.of(name, commit)]
 
 
-def test_a_commit_and_a_receiver_hear_of_a_build_that_fails_and_one_that_does_not(
+def test_a_failed_and_a_successful_build_are_reported_to_the_commit_and_the_receiver(
     service: Service, repository: BareRepository, api: GitHubApi, receiver: StandIn
 ) -> None:
     name = repository.full_name
@@ -85,16 +85,17 @@ def test_a_commit_and_a_receiver_hear_of_a_build_that_fails_and_one_that_does_no
         assert TOKEN not in said and NOTIFY_SECRET not in said and receiver.url not in said
 
 
-def test_builds_go_on_while_github_hangs_and_it_hears_of_them_later_even_from_another_builder(
+def test_builds_go_on_while_github_hangs_and_another_builder_reports_them_later(
     service: Service, repository: BareRepository, api: GitHubApi
 ) -> None:
-    name = repository.full_name
+    name, before = repository.full_name, len(api.asked)
     api.always = Answer(hangs=True)
     commits = []
     for number in range(2):
         commits.append(repository.commit(service.dockerfile(f"echo {number}")))
-        # It ends although nothing that was told of it has been answered.
+        # It ends although GitHub has answered no report of it.
         service.wait_for(service.push(name, commits[-1])["build"], "succeeded")
+    assert len(api.asked) > before, "no report was tried while GitHub hung"
     assert all(states(api, name, commit) == [] for commit in commits)
     service.stop("builder")
     api.always = None
@@ -103,7 +104,7 @@ def test_builds_go_on_while_github_hangs_and_it_hears_of_them_later_even_from_an
     wait_until(lambda: all(states(api, name, commit)[-1:] == ["success"] for commit in commits), service)
 
 
-def test_a_fork_s_pull_request_is_fetched_and_built_for_the_repository_that_it_is_for(
+def test_a_pull_request_of_a_fork_is_built_for_the_repository_it_targets(
     service: Service, repository: BareRepository, api: GitHubApi
 ) -> None:
     name = repository.full_name

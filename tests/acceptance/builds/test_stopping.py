@@ -3,26 +3,13 @@
 import os
 import signal
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from builder.build import BuilderContext
-from builder.child_process import StopSignal
-from builder.errors import StopReason
-from builder.settings import BuilderSettings
-from builder.worker import Attempt
-from db.database import Database
-from db.models import Build
-from db.queue import enqueue, transitions
-from db.queue.enqueue import RequestFields
-from db.records import builds, repositories
-from db.status import EnqueueOutcome, Status, Trigger
 from demo.github.bare_repository import BareRepository
 from demo.github.git_server import GitServer
 from tests.acceptance.leftovers import nothing_is_left
 from tests.acceptance.standstill import Standstill
-from tests.conftest import COMMIT, NOW, RECIPE
 from tests.support.registry import Registry
 from tests.support.service import Service
 from tests.support.stand_in import Answer, Asked, StandIn
@@ -96,38 +83,9 @@ def test_cancelling_while_pushing(
         os.kill(registry.pid, signal.SIGCONT)
 
 
-def test_a_wish_that_comes_when_the_build_has_been_stopped_to_be_cancelled_is_not_lost(
-    database: Database, tmp_path: Path
+def test_a_builder_that_stops_releases_its_build_and_the_next_one_finishes_it(
+    service: Service, repository: BareRepository, standstill: Standstill
 ) -> None:
-    wish: RequestFields = {
-        "ref": "refs/heads/main",
-        "commit": COMMIT,
-        "recipe": RECIPE,
-        "trigger": Trigger.PUSH,
-    }
-    with database.write() as session:
-        known = repositories.record(session, full_name="Org/Repo", now=NOW)
-        enqueue.enqueue_entry(session, repository=known, now=NOW, **wish)
-        running = transitions.claim(session, worker="w", now=NOW)
-        assert running is not None and builds.get(session, running.id) is running  # with its repository
-        transitions.cancel(session, running.id, by="alice", now=NOW)
-    stop = StopSignal()
-    stop.set(StopReason.CANCELLED)  # as the heartbeat does
-    with database.write() as session:
-        assert (
-            enqueue.enqueue_entry(session, repository=known, now=NOW, **wish).outcome is EnqueueOutcome.JOINED
-        )
-    tools = BuilderContext.of(BuilderSettings(data_dir=tmp_path), {})
-    Attempt(running, tools, database, stop).run()
-    tools.workspaces.close()
-    with database.read() as session:
-        assert session.get_one(Build, running.id).status is Status.QUEUED
-
-
-def test_a_builder_that_is_told_to_stop_gives_its_build_back_and_another_finishes_it(
-    start_service: Callable[..., Service], repository: BareRepository, standstill: Standstill
-) -> None:
-    service = start_service()
     commit = repository.commit(service.dockerfile(standstill.step))
     build_id = service.push(repository.full_name, commit)["build"]
     service.wait_for_log(build_id, "it-stands-still")
@@ -141,10 +99,9 @@ def test_a_builder_that_is_told_to_stop_gives_its_build_back_and_another_finishe
     assert (build["status"], build["attempt"]) == ("succeeded", 2)
 
 
-def test_a_killed_builder_loses_nothing_and_its_children_are_ended_by_the_next(
-    start_service: Callable[..., Service], repository: BareRepository
+def test_a_killed_builder_loses_nothing_and_the_next_one_ends_its_children(
+    service: Service, repository: BareRepository
 ) -> None:
-    service = start_service()
     commit = repository.commit(service.dockerfile("echo started-to-sleep && sleep 593"))
     build_id = service.push(repository.full_name, commit)["build"]
     service.wait_for_log(build_id, "started-to-sleep")

@@ -1,5 +1,7 @@
 """`repo2hub prune` on a real engine: what it shows, what goes, and what a container keeps."""
 
+import io
+import tarfile
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -190,18 +192,25 @@ def test_ctrl_c_costs_no_record(database: Database, names: list[str], engine: do
     assert recorded(database) == names and all(is_there(engine, name) for name in names)
 
 
+def content() -> bytes:
+    """Return an archive for `docker import`: an image of one small file, which is like no other."""
+    archive, text = io.BytesIO(), uuid.uuid4().bytes
+    member = tarfile.TarInfo("file")
+    member.size = len(text)
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        tar.addfile(member, io.BytesIO(text))
+    return archive.getvalue()
+
+
 @pytest.fixture
-def build_again(
-    engine: docker.DockerClient, base_image: str, registry: Registry
-) -> Iterator[Callable[[], tuple[str, str]]]:
+def build_again(engine: docker.DockerClient, registry: Registry) -> Iterator[Callable[[], tuple[str, str]]]:
     """Give an image its final name in the place of the one before, push it, and return that name and its id."""
     name = f"{registry.url.removeprefix('http://')}/org/repo:{'c' * 40}-{RECIPE}"
     made = []
 
     def build() -> tuple[str, str]:
-        container = engine.containers.create(base_image, ["true"], labels={"of": uuid.uuid4().hex})
-        made.append(str(container.commit("r2htest-again", "1").id))
-        container.remove()
+        engine.api.import_image_from_data(content(), repository="r2htest-again", tag="1")
+        made.append(str(engine.images.get("r2htest-again:1").id))
         with Engine() as ours:
             assert ours.rename("r2htest-again:1", name).id == made[-1]
         engine.images.push(name)
