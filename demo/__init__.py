@@ -1,1 +1,1 @@
-"""`make run` and `make hub`: the whole service on this machine, in a checkout."""
+"""The demo, `make run` and `make hub`: the whole service on this machine. It needs a checkout."""

@@ -1,31 +1,26 @@
-"""`python -m demo` and `python -m demo hub`: what `make run` and `make hub` start, in a checkout."""
-
-import sys
+"""`python -m demo` and `python -m demo hub`: the command line that `make run` and `make hub` call."""
 
 import click
 
-from demo.hub import demo_hub
-from demo.run import demo
-from repo2hub.output.errors import explain
-from repo2hub.output.terminal import Terminal
+from demo.hub import hub
+from demo.run import run
+from repo2hub.command_group import CONTEXT_SETTINGS, CommandGroup
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=CommandGroup, invoke_without_command=True, context_settings=CONTEXT_SETTINGS)
 @click.pass_context
 def main(context: click.Context) -> None:
-    """Try repo2hub on this machine."""
+    """Build and start an image on this machine: from a signed push to a running JupyterLab.
+
+    Without a command, web process and builder are started on the local container engine, and git's own server
+    on loopback takes the place of GitHub. On a terminal they run until Ctrl-C, otherwise they stop when the
+    image has been started once. `make run` first provides a container engine and a base image.
+    """
     if context.invoked_subcommand is None:
-        context.invoke(demo)
+        run()
 
 
-main.add_command(demo_hub, "hub")
+main.add_command(hub)
 
 if __name__ == "__main__":
-    try:
-        main(prog_name="python -m demo")
-    except Exception as exc:
-        explained = explain(exc)
-        if explained is None:
-            raise
-        Terminal().error(explained.text)
-        sys.exit(1)
+    main(prog_name="python -m demo")

@@ -1,7 +1,5 @@
-"""Starting an image once and asking the JupyterLab inside, for the demo: does what was built work?"""
+"""A container that runs JupyterLab from an image, for the demo to check that the image works."""
 
-import json
-import os
 import secrets
 import subprocess
 import time
@@ -11,37 +9,37 @@ from typing import Any, Self
 
 import requests
 
+from demo.local_images import COMMAND_TIMEOUT, docker
+from repo2hub.client.service import direct_session
 from repo2hub.output.errors import CommandFailed
 
 _PORT = 8888
-_COMMAND_TIMEOUT = 60
 _POLL_INTERVAL = 0.1
 
 
 class JupyterLabContainer:
-    """A container of an image that runs JupyterLab on a free loopback port; gone at the end of the block.
+    """A container that runs JupyterLab on a free loopback port; it is removed at the end of the `with` block.
 
-    Every method raises CommandFailed where the container does not do as it should.
+    Every method raises CommandFailed if the container does not start or answer.
     """
 
     def __init__(self, image: str) -> None:
         self._image = image
         self._token = secrets.token_hex(16)
         self._name = f"repo2hub-demo-{secrets.token_hex(4)}"
-        self._session = requests.Session()
-        self._session.trust_env = False  # a proxy is of no use for this machine itself
+        self._session = direct_session()
         self._session.headers["Authorization"] = f"token {self._token}"
         self.address = ""
 
     def __enter__(self) -> Self:
-        """Start it. Not to be interrupted: `docker run` given up half-way would still make its container."""
-        # The token comes from our environment: on the command line every user of the machine would see it.
+        """Start the container. Do not interrupt this: an interrupted `docker run` may still create it."""
+        # The token is passed by environment, because every user of the machine can see command lines.
         lab = ["jupyter", "lab", "--ip=0.0.0.0", f"--port={_PORT}", "--no-browser"]
         publish = f"127.0.0.1::{_PORT}"
         options = ["--detach", "--init", "--name", self._name, "--publish", publish, "--env", "JUPYTER_TOKEN"]
         try:
-            _docker("run", *options, self._image, *lab, JUPYTER_TOKEN=self._token)
-            self.address = f"http://{_docker('port', self._name, str(_PORT)).splitlines()[0]}"
+            docker("run", *options, self._image, *lab, JUPYTER_TOKEN=self._token)
+            self.address = f"http://{docker('port', self._name, str(_PORT)).splitlines()[0]}"
         except CommandFailed:
             self._remove()
             raise
@@ -53,68 +51,33 @@ class JupyterLabContainer:
         self._remove()
 
     def get_json(self, path: str) -> Any:
-        """Return what the server inside answers at an address of its API, such as api/status."""
-        answer = self._session.get(f"{self.address}/{path}", timeout=10)
-        answer.raise_for_status()
-        return answer.json()
+        """Return the response of JupyterLab's server to GET `path`, such as api/status."""
+        response = self._session.get(f"{self.address}/{path}", timeout=10)
+        response.raise_for_status()
+        return response.json()
 
-    def wait(self, limit: float = 60) -> None:
-        """Return once the server answers; `limit` is in seconds."""
-        deadline = time.monotonic() + limit
+    def wait(self, timeout: float = 60) -> None:
+        """Return when the server answers, within `timeout` seconds."""
+        deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             with suppress(requests.RequestException):
                 self.get_json("api/status")
                 return
-            if _docker("inspect", "--format", "{{.State.Running}}", self._name) != "true":
+            if docker("inspect", "--format", "{{.State.Running}}", self._name) != "true":
                 break
             time.sleep(_POLL_INTERVAL)
         raise CommandFailed(
-            f"JupyterLab does not answer in {self._image}; its last words: {self._last_log_lines()}"
+            f"JupyterLab does not answer in {self._image}. The end of its log: {self._last_log_lines()}"
         )
 
     def _last_log_lines(self) -> str:
-        words = ["docker", "logs", "--tail", "3", self._name]
-        said = subprocess.run(
-            words, capture_output=True, text=True, errors="replace", check=False, timeout=_COMMAND_TIMEOUT
+        argv = ["docker", "logs", "--tail", "3", self._name]
+        result = subprocess.run(
+            argv, capture_output=True, text=True, errors="replace", check=False, timeout=COMMAND_TIMEOUT
         )
-        return " | ".join((said.stdout + said.stderr).strip().splitlines()) or "none"
+        return " | ".join((result.stdout + result.stderr).strip().splitlines()) or "empty"
 
     def _remove(self) -> None:
         self._session.close()
         with suppress(CommandFailed):
-            _docker("rm", "--force", "--volumes", self._name)
-
-
-def image_layers(image: str) -> list[str]:
-    """Return the layers of an image of the local engine, lowest first."""
-    found: list[str] = json.loads(_docker("image", "inspect", "--format", "{{json .RootFS.Layers}}", image))
-    return found
-
-
-def remove_images_with_prefix(prefix: str) -> None:
-    """Remove the images whose names begin with `prefix`; the engine keeps what it needs to build them again."""
-    names = _docker("images", "--filter", f"reference={prefix}*/*", "--format", "{{.Repository}}:{{.Tag}}")
-    for name in names.splitlines():
-        with suppress(CommandFailed):  # a container may still use it
-            _docker("image", "rm", name)
-
-
-def _docker(*words: str, **environ: str) -> str:
-    try:
-        done = subprocess.run(
-            ["docker", *words],
-            env=os.environ | environ,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_COMMAND_TIMEOUT,
-            check=True,
-            process_group=0,  # out of the reach of Ctrl-C
-        )
-    except subprocess.CalledProcessError as exc:
-        reason = (exc.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise CommandFailed(f"docker {words[0]}: {reason}") from exc
-    except (OSError, subprocess.TimeoutExpired) as exc:
-        raise CommandFailed(f"docker {words[0]}: {exc}") from exc
-    return done.stdout.strip()
+            docker("rm", "--force", "--volumes", self._name)

@@ -1,1 +1,1 @@
-"""The command line: it puts the parts together on one machine, and asks a running service from any other."""
+"""The command line: runs the roles of the service on this machine, and is a client of any running service."""

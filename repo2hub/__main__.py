@@ -1,4 +1,4 @@
-"""`python -m repo2hub`: how `repo2hub up` starts its children, whatever PATH says."""
+"""`python -m repo2hub`: how `repo2hub up` starts its child processes, independent of PATH."""
 
 from repo2hub.cli import main
 

@@ -1,34 +1,28 @@
-"""`repo2hub`: the commands, each loaded only when it is asked for.
+"""`repo2hub`: the table of commands. Each command is imported only when it is called.
 
-A web host has no docker or repo2docker installed and a builder no Flask, so `repo2hub builder` must not import
-what `repo2hub web` needs; and a question to a running service should not wait for SQLAlchemy to load. Hence a
-table of names here, and one module for each kind of command.
+A web host has no docker or repo2docker and a builder has no web server, so `repo2hub builder` must not import what
+`repo2hub web` needs. Commands that only ask a running service start without SQLAlchemy.
 """
 
-import sys
 from importlib import import_module
-from typing import Any, NoReturn
 
 import click
-import requests
 
-from repo2hub.client.service import ServiceError, root_cause
-from repo2hub.output.terminal import Terminal
-
-DONE, FAILED, USAGE_ERROR, NOT_FOUND, UNREACHABLE = range(5)
+from repo2hub.command_group import CONTEXT_SETTINGS, CommandGroup, exit_with_error
+from repo2hub.exit_codes import ExitCode
 
 _COMMANDS = {
-    "up": ("repo2hub.commands.up", "Run it all on this machine: web and one builder, nothing to configure."),
-    "web": ("repo2hub.commands.web", "Serve the webhook, the API and the pages."),
-    "builder": ("repo2hub.commands.builder", "Build what is queued."),
-    "db": ("repo2hub.commands.db", "Look after the database."),
-    "build": ("repo2hub.commands.builds", "Ask for the image of a repository and follow its log."),
-    "lookup": ("repo2hub.commands.builds", "Print the name of a repository's image."),
+    "up": ("repo2hub.commands.up", "Run the web process and one builder on this machine."),
+    "web": ("repo2hub.commands.web", "Run a web process: webhook, API and pages."),
+    "builder": ("repo2hub.commands.builder", "Run a builder, which builds queued images."),
+    "db": ("repo2hub.commands.db", "Manage the database."),
+    "build": ("repo2hub.commands.builds", "Request the image of a repository and follow the build log."),
+    "lookup": ("repo2hub.commands.lookup", "Print the image of a repository."),
     "builds": ("repo2hub.commands.builds", "List builds, newest first."),
-    "log": ("repo2hub.commands.builds", "Print the log of a build, and follow it if it runs."),
+    "log": ("repo2hub.commands.builds", "Print the log of a build, and follow it while the build runs."),
     "cancel": ("repo2hub.commands.builds", "Cancel a build."),
-    "prune": ("repo2hub.commands.prune", "Show what nobody needs any more, and with --yes remove it."),
-    "doctor": ("repo2hub.doctor.diagnosis", "Say what is wrong on this machine, and what mends it."),
+    "prune": ("repo2hub.commands.prune", "List unused images, logs and deliveries; remove them with --yes."),
+    "doctor": ("repo2hub.commands.doctor", "Check this machine and print how to fix what is wrong."),
 }
 _EXTRAS = {
     "up": "web,builder",
@@ -37,23 +31,21 @@ _EXTRAS = {
     "prune": "builder",
 }
 
-_UNREACHABLE_HINT = "Start it here with `repo2hub up`, or say where it is with --server or REPO2HUB_SERVER."
-
 EPILOG = """
 \b
 Exit codes:
-  0  done
-  1  the build failed or was cancelled, or something is broken
-  2  wrong usage or settings
-  3  not there (yet)
-  4  the service cannot be reached
+  0  success
+  1  the build failed or was cancelled, or a command or check failed
+  2  invalid usage or settings
+  3  not found, or no image yet
+  4  cannot connect to the service
 
-`build` ends with 130 on Ctrl-C; the build then goes on.
+`build` exits with 130 on Ctrl-C; the build continues.
 """
 
 
-class Commands(click.Group):
-    """The table above as a click group; it turns every expected error into a line and an exit code."""
+class Commands(CommandGroup):
+    """The table above as a click group."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -63,64 +55,23 @@ class Commands(click.Group):
             return None
         module, _ = _COMMANDS[cmd_name]
         try:
-            command: click.Command = getattr(import_module(module), cmd_name.replace("-", "_"))
+            command: click.Command = getattr(import_module(module), cmd_name)
         except ModuleNotFoundError as exc:
-            fix = (
-                f"pip install 'repo2hub[{_EXTRAS[cmd_name]}]'"
-                if cmd_name in _EXTRAS
-                else "pip install repo2hub"
-            )
-            _exit_with_error(
-                f"`repo2hub {cmd_name}` needs {exc.name}, which this host lacks; mend it with: {fix}",
-                USAGE_ERROR,
+            package = f"'repo2hub[{_EXTRAS[cmd_name]}]'" if cmd_name in _EXTRAS else "repo2hub"
+            exit_with_error(
+                f"`repo2hub {cmd_name}` needs the Python package {exc.name}, which is not installed. "
+                f"Run: pip install {package}",
+                ExitCode.USAGE_ERROR,
             )
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands without loading them, since half of them may not be loadable here."""
+        """List the commands without importing them: the packages of some may not be installed here."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
 
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except ServiceError as exc:
-            _exit_with_error(str(exc), _exit_code(exc.status))
-        except requests.RequestException as exc:
-            where = exc.request.url if exc.request is not None else "the service"
-            _exit_with_error(f"{where} does not answer: {root_cause(exc)}\n{_UNREACHABLE_HINT}", UNREACHABLE)
-        except click.exceptions.Exit:
-            raise
-        except Exception as exc:
-            # Only a failure pays for loading the classes of its cause.
-            from repo2hub.output.errors import explain  # noqa: PLC0415
 
-            explained = explain(exc)
-            if explained is None:
-                raise
-            _exit_with_error(explained.text, USAGE_ERROR if explained.is_settings_error else FAILED)
-
-
-def _exit_code(status: int) -> int:
-    if status == 404:
-        return NOT_FOUND
-    if status >= 500 or status == 429:
-        return UNREACHABLE
-    return FAILED if status == 409 else USAGE_ERROR
-
-
-def _exit_with_error(text: str, code: int) -> NoReturn:
-    terminal = Terminal()
-    for line in text.splitlines():
-        terminal.error(line)
-    sys.exit(code)
-
-
-@click.group(
-    cls=Commands,
-    epilog=EPILOG,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
+@click.group(cls=Commands, epilog=EPILOG, context_settings=CONTEXT_SETTINGS)
 @click.version_option(package_name="repo2hub", message="%(prog)s %(version)s")
 def main() -> None:
-    """Push to GitHub, launch on your JupyterHub: every commit's image, built before anyone asks."""
+    """Push to GitHub, launch on your JupyterHub: build the image of every commit before anyone asks for it."""

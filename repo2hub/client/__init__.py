@@ -1,1 +1,1 @@
-"""Asking a running service over its HTTP API."""
+"""A client of a running service: its HTTP API, event streams, and the options of the commands that use it."""

@@ -1,1 +1,1 @@
-"""One module for each group of commands of the command line, loaded only when called."""
+"""The commands, one module for each group; each is imported only when it is called."""

@@ -1,4 +1,4 @@
-"""`repo2hub builder`: a worker that builds what is queued, until a signal ends it."""
+"""`repo2hub builder`: run a worker that builds queued images, until a signal stops it."""
 
 import os
 import signal
@@ -10,16 +10,16 @@ from builder.errors import InfrastructureError
 from builder.settings import BuilderSettings
 from builder.worker import serve
 from db.database import Database
-from repo2hub.commands.db import require_current_schema
 from repo2hub.output import structured_logging
 from repo2hub.output.errors import CommandFailed
+from repo2hub.startup.database_schema import require_current_schema
 
 
 @click.command()
 def builder() -> None:
-    """Build what is queued.
+    """Run a builder, which builds queued images.
 
-    On SIGTERM or Ctrl-C the running build goes back to the queue at once, and no attempt of it is used up.
+    On SIGTERM or Ctrl-C the running build goes back to the queue at once, without using up an attempt.
     """
     settings = BuilderSettings.load()
     structured_logging.configure(settings.log_format)

@@ -1,4 +1,4 @@
-"""`repo2hub prune`: what of images, logs, deliveries and build cache may go, and with --yes its removal."""
+"""`repo2hub prune`: list and remove images, logs, deliveries and build cache that are no longer needed."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -13,9 +13,9 @@ from builder.settings import BuilderSettings
 from db.database import Database
 from db.records import retention
 from db.records.retention import UnusedImage
-from repo2hub.commands.db import require_current_schema
 from repo2hub.output.errors import CommandFailed
 from repo2hub.output.terminal import Terminal, Tone
+from repo2hub.startup.database_schema import require_current_schema
 
 _GIB = 2**30
 _MAX_ROWS = 40  # images that are listed by name
@@ -27,26 +27,30 @@ _MAX_ROWS = 40  # images that are listed by name
     default=30,
     show_default=True,
     type=click.IntRange(1),
-    help="Images not used for so long.",
+    help="Remove images that were not used for this many days.",
 )
 @click.option(
     "--keep",
     default=3,
     show_default=True,
     type=click.IntRange(1),
-    help="Newest images of each ref that stay.",
+    help="Number of newest images of each ref to keep.",
 )
 @click.option(
-    "--logs-days", default=90, show_default=True, type=click.IntRange(7), help="Logs and deliveries that old."
+    "--logs-days",
+    default=90,
+    show_default=True,
+    type=click.IntRange(7),
+    help="Remove logs and deliveries older than this many days.",
 )
 @click.option("--cache-gib", type=click.IntRange(0), help="Shrink the engine's build cache to this size.")
-@click.option("--yes", is_flag=True, help="Remove it; without this only what would go is shown.")
+@click.option("--yes", is_flag=True, help="Remove them; without this option they are only listed.")
 def prune(unused_days: int, keep: int, logs_days: int, cache_gib: int | None, yes: bool) -> None:
-    """Show what nobody needs any more, and with --yes remove it.
+    """List unused images, logs and deliveries; remove them with --yes.
 
-    An image stays that a container uses, that a branch or tag stands at, or that is one of the newest of its
-    ref, unless that was deleted.
-    Where images are in a registry only this machine's copies go. Run it on the builder, as often as you like.
+    An image is kept if a container uses it, if a branch or tag points to its commit, or if it is one of the
+    newest of its ref and the ref was not deleted. If images are in a registry, only the copies on this machine
+    are removed. Run this on each builder, as often as you like.
     """
     settings = BuilderSettings.load()
     require_current_schema(settings)
@@ -59,10 +63,10 @@ def prune(unused_days: int, keep: int, logs_days: int, cache_gib: int | None, ye
             deliveries = retention.count_old_deliveries(session, before=before)
         _print_removable(terminal, images, logs, deliveries)
         if not yes:
-            terminal.note("Nothing was removed. To remove it: repo2hub prune --yes, with the same options.")
+            terminal.note("Nothing was removed. To remove these, run the same command with --yes.")
             return
         with Engine() as engine:
-            with terminal.waiting("removing; an image goes a minute after its record ..."):
+            with terminal.waiting("Removing. An image is removed a minute after its record ..."):
                 removed = remove_images(database, engine, images, unused_since=unused_since)
             _print_removed(terminal, removed)
             _remove_in_batches(database, lambda session: retention.remove_old_logs(session, before=before))
@@ -70,9 +74,8 @@ def prune(unused_days: int, keep: int, logs_days: int, cache_gib: int | None, ye
                 database, lambda session: retention.remove_old_deliveries(session, before=before)
             )
             if cache_gib is not None:
-                terminal.echo(
-                    f"build cache: {engine.prune_build_cache(cache_gib * _GIB) / _GIB:.1f} GiB freed", "good"
-                )
+                freed = engine.prune_build_cache(cache_gib * _GIB) / _GIB
+                terminal.echo(f"{freed:.1f} GiB of build cache removed", "good")
     except InfrastructureError as exc:
         raise CommandFailed(exc.message) from exc
     finally:
@@ -81,13 +84,12 @@ def prune(unused_days: int, keep: int, logs_days: int, cache_gib: int | None, ye
 
 def _print_removable(terminal: Terminal, images: list[UnusedImage], logs: int, deliveries: int) -> None:
     if images:
-        terminal.table(
-            ("repository", "ref", "size", "last used"), [_image_row(image) for image in images[:_MAX_ROWS]]
-        )
+        rows = [_image_row(image) for image in images[:_MAX_ROWS]]
+        terminal.table(("REPOSITORY", "REF", "SIZE", "LAST USED"), rows)
     if len(images) > _MAX_ROWS:
         terminal.echo(f"... and {len(images) - _MAX_ROWS} more")
     size = sum(image.size or 0 for image in images) / _GIB
-    terminal.echo(f"{len(images)} images, {size:.1f} GiB with what they share counted in each")
+    terminal.echo(f"{len(images)} images, {size:.1f} GiB (shared layers are counted for each image)")
     terminal.echo(f"logs of {logs} builds, {deliveries} deliveries")
 
 
@@ -99,12 +101,12 @@ def _image_row(image: UnusedImage) -> Sequence[tuple[object, Tone]]:
 def _print_removed(terminal: Terminal, removed: PruneResult) -> None:
     terminal.echo(f"{removed.count} images removed", "good")
     for name in removed.kept:
-        terminal.echo(f"in use, so kept: {name}")
+        terminal.echo(f"kept, because a container uses it: {name}")
 
 
-def _remove_in_batches(database: Database, some: Callable[[Session], int]) -> None:
-    """Remove in pieces: others write meanwhile."""
+def _remove_in_batches(database: Database, remove_batch: Callable[[Session], int]) -> None:
+    """Remove rows in one transaction per batch, so that other writers do not wait for all of it."""
     count = 1
     while count:
         with database.write() as session:
-            count = some(session)
+            count = remove_batch(session)

@@ -1,12 +1,12 @@
-"""`repo2hub web`: the receiver, the API and the pages, until a signal ends it."""
+"""`repo2hub web`: run a web process, until a signal stops it."""
 
 from typing import Any, get_args
 
 import click
 
-from repo2hub.commands.db import require_current_schema
 from repo2hub.output import structured_logging
 from repo2hub.startup import listen_address, webhook_secret_file
+from repo2hub.startup.database_schema import require_current_schema
 from webhook.serve import run
 from webhook.settings import Role, WebSettings
 
@@ -16,13 +16,13 @@ from webhook.settings import Role, WebSettings
 @click.option(
     "--role",
     type=click.Choice(get_args(Role)),
-    help="`streams`: the build API and logs that are followed; `webhook`: all else.  [REPO2HUB_ROLE, else all]",
+    help="`streams`: log streams and the build API; `webhook`: all else.  [env: REPO2HUB_ROLE; default: all]",
 )
 def web(**options: Any) -> None:
-    """Serve the webhook, the API and the pages.
+    """Run a web process: webhook, API and pages.
 
-    A site with hundreds of viewers may follow logs in a process of its own: one with --role webhook, one with
-    --role streams, on the same database, and a web server that sends each what it serves.
+    For a site with hundreds of log viewers, run two processes on the same database, one with --role webhook and
+    one with --role streams, behind a web server that routes requests to them.
     """
     given = listen_address.drop_unset(options)
     settings = WebSettings.load(**given)

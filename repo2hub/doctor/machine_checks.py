@@ -1,7 +1,6 @@
-"""What `repo2hub doctor` looks at on this machine: the programs, the container engine, the disk.
+"""The checks of `repo2hub doctor` on this machine: programs, container engine and disk.
 
-Each check returns a Finding and never raises for what it was made to find. It asks the very programs that a
-build uses, with a time limit, and changes nothing.
+Each check runs the programs that a build uses, with a timeout, and changes nothing.
 """
 
 import getpass
@@ -12,60 +11,31 @@ import stat
 import subprocess
 import sys
 from dataclasses import dataclass
-from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from base.image_names import REPO2DOCKER_VERSION
+from repo2hub.doctor.finding import Finding, broken, ok, warning
+from repo2hub.output.error_text import last_line
 
 COMMAND_TIMEOUT = 10.0
-"""Seconds for one answer of a program."""
+"""Seconds that a program may take."""
 _GIB = 2**30
 _RECOMMENDED_DISK, _MINIMUM_DISK = 10 * _GIB, _GIB
 
 
-class Level(StrEnum):
-    OK = "ok"
-    WARNING = "warning"
-    """Works, but not for all, or not as it should."""
-    BROKEN = "broken"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One part: what is there, and unless that is well, what is wrong and the command that mends it."""
-
-    part: str
-    level: Level
-    found: str
-    problem: str | None = None
-    fix: str | None = None
-
-
-def ok(part: str, found: str) -> Finding:
-    return Finding(part, Level.OK, found)
-
-
-def warning(part: str, found: str, problem: str, fix: str | None) -> Finding:
-    return Finding(part, Level.WARNING, found, problem, fix)
-
-
-def broken(part: str, found: str, problem: str, fix: str | None) -> Finding:
-    return Finding(part, Level.BROKEN, found, problem, fix)
-
-
 @dataclass(frozen=True)
 class CommandResult:
-    """What a program said; `status` is None where there is no such program, or it did not answer in time."""
+    """The output of a program. `status` is None if it does not exist or timed out; `err` then says which."""
 
     status: int | None
     out: str
     err: str
 
 
-def run_command(*argv: str, limit: float = COMMAND_TIMEOUT) -> CommandResult:
-    """Run a program that only reads."""
+def run_command(*argv: str, timeout: float = COMMAND_TIMEOUT) -> CommandResult:
+    """Run a program that changes nothing, and return its output. Raises nothing."""
     try:
         done = subprocess.run(
             argv,
@@ -73,11 +43,11 @@ def run_command(*argv: str, limit: float = COMMAND_TIMEOUT) -> CommandResult:
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=limit,
+            timeout=timeout,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return CommandResult(None, "", f"no answer within {limit:g} s")
+        return CommandResult(None, "", f"no answer within {timeout:g} s")
     except OSError as exc:
         return CommandResult(None, "", exc.strerror or str(exc))
     return CommandResult(done.returncode, done.stdout.strip(), done.stderr.strip())
@@ -90,45 +60,47 @@ def python() -> Finding:
 def git() -> Finding:
     path = shutil.which("git")
     if path is None:
-        return broken("git", "missing", "refs cannot be looked up", "sudo apt-get install git")
-    said = run_command("git", "--version")
-    if said.status != 0:
-        return broken("git", path, said.err or "git does not run", "sudo apt-get install --reinstall git")
-    return ok("git", f"{said.out.removeprefix('git version ')} ({path})")
+        problem = "git is not installed, so refs cannot be looked up and repositories cannot be fetched"
+        return broken("git", "missing", problem, "sudo apt-get install git")
+    result = run_command("git", "--version")
+    if result.status != 0:
+        problem = f"git does not run, so repositories cannot be fetched: {last_line(result.err)}"
+        return broken("git", path, problem, "sudo apt-get install --reinstall git")
+    return ok("git", f"{result.out.removeprefix('git version ')} ({path})")
 
 
 def engine() -> Finding:
-    """Say which client and which server; without a server nothing can be built."""
+    """Check that a container engine answers, and report the versions of client and engine."""
     path = shutil.which("docker")
     if path is None:
-        return broken("engine", "no docker client", "nothing can be built", "sudo apt-get install docker.io")
-    said = run_command("docker", "version", "--format", "json")
-    versions = _json(said.out)
+        problem = "the docker client is not installed, so nothing can be built"
+        return broken("engine", "missing", problem, "sudo apt-get install docker.io")
+    result = run_command("docker", "version", "--format", "json")
+    versions = _json(result.out)
     client = f"client {_get_nested(versions, 'Client', 'Version') or 'unknown'} ({path})"
     server = _get_nested(versions, "Server", "Version")
-    if said.status == 0 and server:
+    if result.status == 0 and server:
         return ok("engine", f"{client}, server {server} ({_engine_address()})")
-    if "permission denied" in said.err:
+    if "permission denied" in result.err:
         fix = f"sudo usermod -aG docker {getpass.getuser()}  (then log in again)"
-        return broken("engine", client, "an engine runs, but this user may not use it", fix)
-    return broken(
-        "engine", client, f"no engine answers at {_engine_address()}", "sudo systemctl start docker"
-    )
+        return broken("engine", client, "this user may not use the engine, so nothing can be built", fix)
+    problem = f"no engine answers at {_engine_address()}, so nothing can be built"
+    return broken("engine", client, problem, "sudo systemctl start docker")
 
 
 def _engine_address() -> str:
     if address := os.environ.get("DOCKER_HOST"):
         return address
-    said = run_command("docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
-    return said.out if said.status == 0 and said.out else "the default socket"
+    result = run_command("docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
+    return result.out if result.status == 0 and result.out else "the default socket"
 
 
 def buildx() -> Finding:
-    said = run_command("docker", "buildx", "version")
-    if said.status != 0:
-        fix = "sudo apt-get install docker-buildx  (Debian 12: machine/docker-client of repo2hub's source)"
-        return broken("buildx", "missing", "repo2docker builds with docker buildx and nothing else", fix)
-    return ok("buildx", [*said.out.split(), "", "unknown"][1])
+    result = run_command("docker", "buildx", "version")
+    if result.status != 0:
+        fix = "sudo apt-get install docker-buildx  (on Debian 12: machine/docker-client of repo2hub's source)"
+        return broken("buildx", "missing", "repo2docker needs docker buildx, so nothing can be built", fix)
+    return ok("buildx", [*result.out.split(), "", "unknown"][1])
 
 
 def repo2docker() -> Finding:
@@ -136,77 +108,89 @@ def repo2docker() -> Finding:
     try:
         found = version("jupyter-repo2docker")
     except PackageNotFoundError:
-        return broken("repo2docker", "missing", "nothing can be built", fix)
+        return broken("repo2docker", "missing", "repo2docker is not installed, so nothing can be built", fix)
     if found != REPO2DOCKER_VERSION:
-        problem = f"images are named for {REPO2DOCKER_VERSION}, so a lookup would promise what was not built"
+        problem = (
+            f"images are named for {REPO2DOCKER_VERSION}, so those built here would not match their names"
+        )
         return broken("repo2docker", found, problem, fix)
     return ok("repo2docker", found)
 
 
 def data_folder(folder: Path) -> Finding:
-    """The data folder, or the nearest one that exists above it."""
+    """Check the data folder or, if it does not exist yet, its nearest existing parent."""
+    part = "data folder"
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     if not existing.is_dir():
-        return broken("data folder", str(folder), f"{existing} is no folder", f"ls -l {existing}")
+        return broken(
+            part, str(folder), f"{existing} is not a folder, so nothing can start", f"ls -l {existing}"
+        )
     if not os.access(existing, os.W_OK | os.X_OK):
         fix = f"sudo install -d -o {getpass.getuser()} {folder}"
-        return broken("data folder", str(folder), f"{existing} is not writable", fix)
-    if existing == folder and (readable := _readable_to_others(folder)):
-        problem = f"others on this machine can read {readable}, logs of private repositories among it"
-        return warning("data folder", str(folder), problem, f"chmod 700 {folder}")
-    found = str(folder) if existing == folder else f"{folder} (made at the first start)"
-    return _free_space("data folder", found, existing)
+        return broken(part, str(folder), f"{existing} is not writable, so nothing can start", fix)
+    if existing == folder and (readable := _find_readable_database(folder)):
+        problem = f"other users can read {readable}, which contains the logs of private repositories"
+        return warning(part, str(folder), problem, f"chmod 700 {folder}")
+    found = str(folder) if existing == folder else f"{folder} (created at the first start)"
+    return _check_free_space(part, found, existing)
 
 
-def _readable_to_others(folder: Path) -> Path | None:
-    """Return the database, where neither the folder nor the file keeps others out."""
+def _find_readable_database(folder: Path) -> Path | None:
+    """Return the database if other users can read it, or None."""
     database = folder / "repo2hub.db"
     if not database.exists():
         return None
-    is_open = folder.stat().st_mode & stat.S_IXOTH and database.stat().st_mode & stat.S_IROTH
-    return database if is_open else None
+    is_readable = folder.stat().st_mode & stat.S_IXOTH and database.stat().st_mode & stat.S_IROTH
+    return database if is_readable else None
 
 
 def engine_disk() -> Finding | None:
-    """The disk of the engine's images; None where the engine is another machine's or does not answer."""
-    said = run_command("docker", "info", "--format", "{{.DockerRootDir}}")
-    folder = Path(said.out) if said.status == 0 and said.out else None
-    return _free_space("image disk", str(folder), folder) if folder is not None and folder.is_dir() else None
+    """Check the disk of the engine's images. Return None if the engine is remote or does not answer."""
+    result = run_command("docker", "info", "--format", "{{.DockerRootDir}}")
+    folder = Path(result.out) if result.status == 0 and result.out else None
+    return (
+        _check_free_space("image disk", str(folder), folder)
+        if folder is not None and folder.is_dir()
+        else None
+    )
 
 
-def _free_space(part: str, found: str, folder: Path) -> Finding:
+def _check_free_space(part: str, found: str, folder: Path) -> Finding:
     free = shutil.disk_usage(folder).free
     found = f"{found}, {free / _GIB:.1f} GiB free"
     if free >= _RECOMMENDED_DISK:
         return ok(part, found)
     fix = "docker buildx prune" if part == "image disk" else f"df -h {folder}"
     level = broken if free < _MINIMUM_DISK else warning
-    return level(part, found, "an image may need several GiB", fix)
+    return level(part, found, "builds may fail, because an image can need several GiB", fix)
 
 
 def base_image(name: str) -> Finding:
-    """The image that builds begin with: in the engine, or in a registry that answers."""
+    """Check that the base image is in the engine or can be pulled."""
     if run_command("docker", "image", "inspect", "--format", "{{.Id}}", name).status == 0:
         return ok("base image", f"{name} (in the engine)")
-    said = run_command("docker", "buildx", "imagetools", "inspect", name)
-    if said.status == 0:
+    result = run_command("docker", "buildx", "imagetools", "inspect", name)
+    if result.status == 0:
         return ok("base image", f"{name} (can be pulled)")
-    problem = f"neither in the engine nor to be had from its registry: {_last_line(said.err)}"
-    fix = f"docker pull {name}  (no registry in reach? machine/base-image of repo2hub's source makes one)"
+    problem = (
+        f"it is not in the engine and cannot be pulled, so nothing can be built: {last_line(result.err)}"
+    )
+    fix = f"docker pull {name}  (without a registry: machine/base-image of repo2hub's source makes one)"
     return broken("base image", name, problem, fix)
 
 
 def uv_buildpack(base: str) -> Finding:
-    """The uv buildpack, which installs into the Python of the base image."""
-    # No network, and a name that docker itself would not start with an option.
-    said = run_command(
+    """Check that the base image has the Python that the uv buildpack installs into."""
+    # --entrypoint=... as one argument, so that the image's name can never be taken for an option.
+    result = run_command(
         "docker", "run", "--rm", "--network=none", "--pull=never", "--entrypoint=python3", base, "-V"
     )
-    if said.status == 0:
-        return ok("uv", f"on {said.out} of the base image")
+    if result.status == 0:
+        return ok("uv", f"uses {result.out} of the base image")
     if run_command("docker", "image", "inspect", "--format", "{{.Id}}", base).status != 0:
-        return warning("uv", "not tried", "the base image is not in the engine yet", f"docker pull {base}")
-    problem = f"the base image has no python3 to install into: {_last_line(said.err)}"
+        problem = "the base image is not in the engine yet, so the uv buildpack could not be checked"
+        return warning("uv", "not checked", problem, f"docker pull {base}")
+    problem = f"the base image has no python3, so the uv buildpack fails: {last_line(result.err)}"
     return broken("uv", base, problem, "export REPO2HUB_BUILDPACKS=standard")
 
 
@@ -221,7 +205,3 @@ def _get_nested(value: Any, *names: str) -> Any:
     for name in names:
         value = value.get(name) if isinstance(value, dict) else None
     return value
-
-
-def _last_line(text: str) -> str:
-    return text.splitlines()[-1][:200] if text else "no reason given"

@@ -1,4 +1,4 @@
-"""What `repo2hub doctor` says of commit statuses and notifications: whether they reach whom they are for."""
+"""The check of `repo2hub doctor` for reports: whether commit statuses and notifications are delivered."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,14 +10,14 @@ from base.report_channels import GITHUB_STATUS
 from base.settings import SharedSettings
 from db.database import Database
 from db.queue import outbox
-from repo2hub.doctor.machine_checks import Finding, ok, warning
+from repo2hub.doctor.finding import Finding, ok, warning
 
 _PROBLEM_PERIOD = timedelta(days=1)
 _MAX_DELAY = timedelta(minutes=15)
 
 
 def check_reports(settings: SharedSettings, now: datetime | None = None) -> Finding | None:
-    """Say whether what is told of builds arrives; None where nobody is told, or the database says more itself."""
+    """Check that reports are delivered. Return None if none are configured, or if the database check says more."""
     path = make_url(settings.database).database
     if not settings.channels or (not settings.database_url and not Path(path or "").exists()):
         return None
@@ -32,22 +32,26 @@ def check_reports(settings: SharedSettings, now: datetime | None = None) -> Find
 
 def _check_outbox(settings: SharedSettings, database: Database, now: datetime) -> Finding:
     part = "reports"
-    told = "statuses on commits" if GITHUB_STATUS in settings.channels else "notifications"
+    found = "commit statuses" if GITHUB_STATUS in settings.channels else "notifications"
     with database.read() as session:
-        problems = [
-            one for one in outbox.list_given_up(session) if (one.settled_at or now) > now - _PROBLEM_PERIOD
+        failures = [
+            report
+            for report in outbox.list_given_up(session)
+            if (report.settled_at or now) > now - _PROBLEM_PERIOD
         ]
         oldest = outbox.oldest_pending(session)
-    if problems:
-        newest = problems[0]
+    if failures:
+        newest = failures[0]
         problem = (
-            f"{len(problems)} could not be told since yesterday; build {newest.build_id}: {newest.error}"
+            f"{len(failures)} could not be delivered in the last day; build {newest.build_id}: {newest.error}"
         )
-        return warning(part, told, problem, None)
+        return warning(part, found, problem, None)
     if oldest is not None and oldest.created_at < now - _MAX_DELAY:
-        why = oldest.error or "does a builder run, with the same settings?"
-        return warning(part, told, f"waiting since {oldest.created_at:%Y-%m-%d %H:%M} UTC: {why}", None)
+        reason = oldest.error or "is a builder with the same settings running?"
+        return warning(
+            part, found, f"not delivered since {oldest.created_at:%Y-%m-%d %H:%M} UTC: {reason}", None
+        )
     if settings.public_url is None:
         fix = "export REPO2HUB_PUBLIC_URL=https://<your host>"
-        return warning(part, told, "they link to no page, since the service has no address", fix)
-    return ok(part, told)
+        return warning(part, found, "without REPO2HUB_PUBLIC_URL they do not link to the build's page", fix)
+    return ok(part, found)

@@ -1,1 +1,1 @@
-"""What commands print: results, remarks, errors, and the processes' own structured log."""
+"""What commands print: results, notes and errors, and the structured log of web process and builder."""

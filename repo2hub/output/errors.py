@@ -1,4 +1,4 @@
-"""The errors that a command may end with, as lines for a person; anything else keeps its traceback."""
+"""Which errors a command ends with as a message; all others are bugs and keep their traceback."""
 
 import errno
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ import click
 from sqlalchemy.exc import DBAPIError
 
 from base.settings import SettingsError
+from repo2hub.output.error_text import first_line
 
 _FILE_SYSTEM_ERRORS = frozenset(
     {
@@ -20,34 +21,33 @@ _FILE_SYSTEM_ERRORS = frozenset(
         errno.EDQUOT,
     }
 )
-"""What the system says where a file or a folder cannot be made."""
+"""What the operating system reports when a file or folder cannot be created."""
 
 
 @dataclass(frozen=True)
 class ErrorMessage:
-    """What to print, one line for each thing to mend."""
+    """The text to print, one line for each thing to fix."""
 
     text: str
     is_settings_error: bool
 
 
 class CommandFailed(Exception):
-    """A command could not do its work; its text is for a person."""
+    """A command could not do its work. The text says why, and what the user can do."""
 
 
 def explain(exc: Exception) -> ErrorMessage | None:
-    """Return what an error means for whoever typed the command, or None where only a traceback helps."""
+    """Return the message for an error, or None if it is unexpected and needs its traceback."""
     if isinstance(exc, click.ClickException):
         return None
     if isinstance(exc, SettingsError):
         return ErrorMessage(str(exc), is_settings_error=True)
     if isinstance(exc, DBAPIError):
-        # Not str(exc): that has the statement and its parameters.
-        first = (str(exc.orig).strip().splitlines() or ["no reason given"])[0]
-        return ErrorMessage(f"the database does not do as asked: {first}", is_settings_error=False)
+        # Not str(exc), which contains the statement and its parameters.
+        return ErrorMessage(f"Database error: {first_line(exc.orig)}", is_settings_error=False)
     if isinstance(exc, CommandFailed):
         return ErrorMessage(str(exc), is_settings_error=False)
     if isinstance(exc, OSError) and exc.errno in _FILE_SYSTEM_ERRORS and exc.filename is not None:
-        hint = "If it is part of the data folder: REPO2HUB_DATA_DIR names that, and `repo2hub doctor` looks at it."
+        hint = "If it is in the data folder, check REPO2HUB_DATA_DIR, or run `repo2hub doctor`."
         return ErrorMessage(f"{exc.filename}: {exc.strerror}. {hint}", is_settings_error=False)
     return None

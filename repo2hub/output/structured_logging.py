@@ -1,8 +1,8 @@
-"""What the web process and the builder write about themselves: events of structlog on stderr.
+"""The log of the web process and the builder: structlog events on stderr.
 
-Coloured lines on a terminal, one JSON object per line elsewhere (REPO2HUB_LOG_FORMAT says otherwise). The
-libraries' own records (alembic, gunicorn, urllib3) take the same way. No secret is written, under whatever
-name it was logged, and nothing that a terminal would act on.
+On a terminal events are coloured lines, elsewhere one JSON object per line; REPO2HUB_LOG_FORMAT overrides this.
+Records of libraries (alembic, urllib3) have the same format. Secrets are hidden by the name they are logged
+under, and control characters are removed.
 """
 
 import logging
@@ -36,7 +36,7 @@ def configure(log_format: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
-    # Each says a line for every step that it takes.
+    # At level INFO they log every request, connection or migration step.
     for name in ("urllib3", "docker", "alembic", "sqlalchemy"):
         logging.getLogger(name).setLevel(logging.WARNING)
     structlog.configure(
@@ -48,7 +48,7 @@ def configure(log_format: str) -> None:
 
 
 def _formatter(shared: list[Processor], console: bool) -> logging.Formatter:
-    # Tracebacks without the local variables: those would hold settings and payloads.
+    # No local variables in tracebacks: they contain settings and payloads.
     if console:
         plain = structlog.dev.plain_traceback
         render: list[Processor] = [
@@ -66,7 +66,7 @@ def _formatter(shared: list[Processor], console: bool) -> logging.Formatter:
 
 
 def hide_secrets(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Blank every value whose name says that it is a secret."""
+    """Replace every value that is a secret by its type or its name."""
     for name, value in event.items():
         if isinstance(value, SecretStr) or _SECRET_NAME.search(name):
             event[name] = _HIDDEN

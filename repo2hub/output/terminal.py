@@ -1,8 +1,8 @@
-"""Where a command's words go, and what they may do there.
+"""The output of commands: results to stdout, notes and errors to stderr.
 
-Results go to stdout, remarks to stderr; colours only where the stream is a terminal and NO_COLOR is not set.
-What a repository wrote (a ref, a log, an error that quotes either) is hostile to a terminal: it could move the
-cursor, change the title or fill the clipboard. So nothing of it is printed that did not pass through here.
+Colours are used only if the stream is a terminal and NO_COLOR is not set. Text that comes from a repository (a
+ref, a log, an error that quotes them) can contain escape sequences that move the cursor, change the title or
+fill the clipboard, so everything that is printed is sanitized here.
 """
 
 import json
@@ -24,7 +24,7 @@ _RESET_COLOURS = "\x1b[0m"
 
 
 def sanitize_line(text: object) -> str:
-    """Return hostile text as one harmless line."""
+    """Return untrusted text as one line without control characters."""
     return re.sub(r"\s", " ", remove_controls_and_colours(str(text)).strip("\n"))
 
 
@@ -36,38 +36,38 @@ class Terminal:
         self.err = _console(stderr=True)
 
     def echo(self, text: object, tone: Tone = "plain") -> None:
-        """Print a line of result."""
+        """Print a line of the result to stdout."""
         _print(self.out, text, tone)
 
     def note(self, text: object, tone: Tone = "dim") -> None:
-        """Print a remark, which a script that reads the result does not see."""
+        """Print a note to stderr, so that it is no part of the result that a script reads."""
         _print(self.err, text, tone)
 
     def error(self, text: object) -> None:
-        """Print what went wrong."""
+        """Print an error to stderr."""
         _print(self.err, text, "bad")
 
     def json(self, value: Any) -> None:
-        """Print a value for a script; everything but ASCII is escaped."""
+        """Print a value as JSON; characters outside ASCII are escaped."""
         self.out.file.write(json.dumps(value, indent=2) + "\n")
         self.out.file.flush()
 
     def waiting(self, text: str) -> AbstractContextManager[object]:
-        """Show on a terminal that something goes on, for as long as the block runs."""
+        """Show a spinner on a terminal while the block runs."""
         return self.err.status(sanitize_line(text)) if self.err.is_terminal else nullcontext()
 
     def log(self, text: str, *, to_stderr: bool = False) -> None:
-        """Print a piece of a build's log as it is, with its colours where they are wanted."""
+        """Print a piece of a build log, with its colours if the stream shows colours."""
         console = self.err if to_stderr else self.out
         if console.is_terminal and console.color_system and not console.no_color:
-            harmless = remove_controls(text)
-            console.file.write(harmless + (_RESET_COLOURS if "\x1b" in harmless else ""))
+            sanitized = remove_controls(text)
+            console.file.write(sanitized + (_RESET_COLOURS if "\x1b" in sanitized else ""))
         else:
             console.file.write(remove_controls_and_colours(text))
         console.file.flush()
 
     def table(self, headings: Sequence[str], rows: Sequence[Sequence[tuple[object, Tone]]]) -> None:
-        """Print rows under heads; elsewhere than on a terminal plain columns, never cut."""
+        """Print rows under headings; if stdout is no terminal, as plain columns that are never cut."""
         cells = [[Text(sanitize_line(value), style=_STYLES[tone]) for value, tone in row] for row in rows]
         if not self.out.is_terminal:
             self._columns([[*headings], *([cell.plain for cell in row] for row in cells)])
@@ -86,7 +86,7 @@ class Terminal:
 
 
 def _console(*, stderr: bool) -> Console:
-    # The stream is named for the tests' sake, which replace it; rich would look it up by itself.
+    # The stream is passed explicitly, so that it is the one at this moment: tests replace sys.stdout.
     stream = sys.stderr if stderr else sys.stdout
     return Console(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=True)
 

@@ -1,1 +1,1 @@
-"""What a process checks and prepares at its start: address, secret, child processes."""
+"""What a process needs at its start: address, webhook secret, database schema, child processes."""

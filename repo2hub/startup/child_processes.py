@@ -1,4 +1,4 @@
-"""Child processes of `repo2hub up` and the demo: started, watched, and ended with certainty."""
+"""Child processes of `repo2hub up` and of the demo: start, watch and stop them."""
 
 import signal
 import subprocess
@@ -13,14 +13,16 @@ from typing import Self
 
 import requests
 
+from repo2hub.client.service import direct_session
+
 STOP_TIMEOUT = 90.0
-"""Seconds that a child has to stop: a builder ends its build and gives it back."""
+"""Seconds that a child process has to stop: a builder stops its build and returns it to the queue."""
 _POLL_INTERVAL = 0.2
 _START_TIMEOUT = 60.0
 
 
 class ChildProcesses:
-    """Child processes by name. Leaving the block stops them all, however it is left."""
+    """Child processes by name. Leaving the `with` block stops them all, also after an exception."""
 
     def __init__(self) -> None:
         self._kill_now = threading.Event()
@@ -37,9 +39,9 @@ class ChildProcesses:
     def start(
         self, name: str, argv: Sequence[str], env: Mapping[str, str], output: Path | None = None
     ) -> None:
-        """Start one, in a process group of its own: Ctrl-C then reaches it from us, and once only.
+        """Start a child process in its own process group, so that Ctrl-C reaches it only through `stop`.
 
-        What it prints goes to the file `output`, or where ours goes.
+        Its output is appended to the file `output`, or goes where ours goes.
         """
         with output.open("ab") if output else nullcontext() as file:
             self._running[name] = subprocess.Popen(
@@ -47,7 +49,7 @@ class ChildProcesses:
             )
 
     def exited_child(self) -> tuple[str, int] | None:
-        """Return the first child that is not running any more, with its exit status."""
+        """Return the name and exit status of the first child that has ended, or None."""
         for name, process in self._running.items():
             status = process.poll()
             if status is not None:
@@ -55,11 +57,11 @@ class ChildProcesses:
         return None
 
     def kill_now(self) -> None:
-        """Kill what has not stopped yet, instead of waiting for it."""
+        """Let `stop` kill the children that have not stopped yet, instead of waiting for them."""
         self._kill_now.set()
 
     def stop(self) -> None:
-        """Ask all to stop; kill what has not after GRACE seconds, or in a hurry."""
+        """Send SIGTERM to all; kill those that run after STOP_TIMEOUT seconds or `kill_now`."""
         alive = [process for process in self._running.values() if process.poll() is None]
         for process in alive:
             process.terminate()
@@ -73,9 +75,9 @@ class ChildProcesses:
 
 
 def stop_on_signal(children: ChildProcesses) -> threading.Event:
-    """Return what SIGTERM, SIGINT (Ctrl-C) and SIGHUP (the terminal is gone) set from now on.
+    """Return an event that SIGTERM, SIGINT (Ctrl-C) and SIGHUP (terminal closed) set from now on.
 
-    A second signal puts the children in a hurry.
+    A second signal calls `kill_now`.
     """
     stop = threading.Event()
 
@@ -89,22 +91,24 @@ def stop_on_signal(children: ChildProcesses) -> threading.Event:
     return stop
 
 
-def repo2hub_command(*words: str) -> list[str]:
-    """Return the command line that runs a command of ours with this very Python."""
-    return [sys.executable, "-m", "repo2hub", *words]
+def repo2hub_command(*arguments: str) -> list[str]:
+    """Return the command line that runs a `repo2hub` command with this Python interpreter.
+
+    With -P, because `python -m` otherwise imports from the current folder first, which may contain a `db` or
+    `base`.
+    """
+    return [sys.executable, "-P", "-m", "repo2hub", *arguments]
 
 
 def is_healthy(address: str) -> bool:
-    """Say whether a web process of ours answers at its address (with the base path)."""
-    session = requests.Session()
-    session.trust_env = False  # a proxy is of no use for this machine itself
-    with suppress(requests.RequestException), session:
+    """Return whether a web process answers at its address, base path included."""
+    with suppress(requests.RequestException), direct_session() as session:
         return session.get(f"{address.rstrip('/')}/health", timeout=2).ok
     return False
 
 
 def wait_until_healthy(address: str, children: ChildProcesses, stop: threading.Event | None = None) -> bool:
-    """Wait for the web process. False where a child ended, `stop` was set or a minute has passed."""
+    """Wait for the web process. Return False if a child ended, `stop` was set or a minute has passed."""
     stop = stop or threading.Event()
     deadline = time.monotonic() + _START_TIMEOUT
     while time.monotonic() < deadline and children.exited_child() is None and not stop.is_set():
@@ -115,7 +119,7 @@ def wait_until_healthy(address: str, children: ChildProcesses, stop: threading.E
 
 
 def wait_for_stop_or_exit(children: ChildProcesses, stop: threading.Event) -> tuple[str, int] | None:
-    """Wait until `stop` is set (None) or a child ended by itself (its name and exit status)."""
+    """Wait until `stop` is set, and return None, or until a child ends, and return its name and exit status."""
     while not stop.wait(_POLL_INTERVAL):
         exited_child = children.exited_child()
         if exited_child is not None:

@@ -1,6 +1,6 @@
-"""The webhook secret that `repo2hub up` makes up where none is configured: a file in the data folder.
+"""The webhook secret that `repo2hub up` generates if none is configured: a file in the data folder.
 
-`repo2hub web` on that folder goes on with it, but makes none: several web hosts would then each have its own.
+`repo2hub web` uses that file but never creates it: several web hosts would each have a secret of their own.
 """
 
 import os
@@ -10,12 +10,12 @@ from pathlib import Path
 
 
 def secret_path(data_dir: Path) -> Path:
-    """Return where the secret of this data folder is, if one was made."""
+    """Return the path of the secret file, which may not exist."""
     return data_dir / "webhook-secret"
 
 
 def read_secret(data_dir: Path) -> str | None:
-    """Return the secret of this data folder, None where none was made. Raises OSError where it cannot be read."""
+    """Return the generated secret, or None if there is none. Raises OSError if the file cannot be read."""
     try:
         return secret_path(data_dir).read_text(encoding="ascii").strip() or None
     except FileNotFoundError:
@@ -23,14 +23,15 @@ def read_secret(data_dir: Path) -> str | None:
 
 
 def ensure_secret(data_dir: Path) -> Path:
-    """Return the file of the data folder's secret, made at the first call and readable for this user alone."""
+    """Return the path of the secret file. If it does not exist, create it, readable by this user only."""
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     part = data_dir / f"webhook-secret.{os.getpid()}"
     part.unlink(missing_ok=True)
     part.touch(mode=0o600)
     try:
         part.write_text(secrets.token_hex(32) + "\n", encoding="ascii")
-        # Atomic, and fails where there is one: a crash leaves no empty secret, a second start no other.
+        # link() is atomic and fails if the file exists: a crash leaves no empty secret, and a second start
+        # keeps the first.
         with suppress(FileExistsError):
             os.link(part, secret_path(data_dir))
     finally:

@@ -1,4 +1,4 @@
-"""`repo2hub demo`, as `make run` calls it: the whole way, and whatever ends it, nothing is left running."""
+"""`python -m demo`, as `make run` calls it: it does all steps, and leaves nothing running however it ends."""
 
 import fcntl
 import os
@@ -24,7 +24,7 @@ def start_demo(cache: Path, base_image: str, port: int) -> "subprocess.Popen[str
         if not name.startswith("REPO2HUB_") or name == "REPO2HUB_EXTRA_CA_CERTS"
     }
     return subprocess.Popen(
-        [sys.executable, "-m", "repo2hub", "demo"],
+        [sys.executable, "-m", "demo"],
         env=kept | ours,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -77,9 +77,9 @@ def test_the_demo_goes_from_a_push_to_jupyterlab_and_ends_with_a_table(
     out, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
     table = out.partition("STEP  ")[2].splitlines()[1:]
-    steps = [line.split()[0] for line in table if line and "service is at" not in line]
+    steps = [line.split()[0] for line in table if line and "service is running at" not in line]
     assert steps == ["start", "push", "build", "lookup", "run", "push", "build", "lookup", "compare"]
-    assert "sunflower.ipynb alone" in out
+    assert "only sunflower.ipynb" in out
     assert "JupyterLab answers in the image" in out
     nothing_is_left(engine, tmp_path, there_before)
 
@@ -92,7 +92,7 @@ def test_a_demo_that_is_stopped_leaves_nothing_running(
     read_until(process, words)
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=100)
-    assert (process.returncode, err.splitlines()[-1]) == (130, "interrupted; everything is stopped")
+    assert (process.returncode, err.splitlines()[-1]) == (130, "Interrupted. Everything is stopped.")
     nothing_is_left(engine, tmp_path, there_before)
 
 
@@ -105,7 +105,7 @@ def test_a_builder_that_dies_ends_the_demo_with_its_name(tmp_path: Path, base_im
     os.kill(builder, signal.SIGKILL)
     _, err = process.communicate(timeout=100)
     assert process.returncode == 1
-    assert "`repo2hub builder` ended" in err
+    assert "`builder` ended unexpectedly" in err
 
 
 def test_two_demos_do_not_share_a_folder(tmp_path: Path, base_image: str) -> None:
@@ -114,4 +114,4 @@ def test_two_demos_do_not_share_a_folder(tmp_path: Path, base_image: str) -> Non
         fcntl.flock(lock, fcntl.LOCK_EX)
         process = start_demo(tmp_path, base_image, free_port())
         _, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (1, "another demo of this user is running; end that one first\n")
+    assert (process.returncode, err) == (1, "Another demo of this user is running. Stop that one first.\n")

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Page
 from demo.github.bare_repository import BareRepository
 from demo.github.delivery import deliver, push_payload
 from demo.github.git_server import GitServer
-from demo.hub import bridge_address
+from repo2hub_launcher import bridge_address
 from tests.conftest import ROOT
 from tests.support.browser import LIMIT
 from tests.support.hub import External, Hub

@@ -79,7 +79,7 @@ def test_a_viewer_gets_what_was_there_then_what_comes_then_the_end(
     finish()
     events = watch.ended()
     assert log_texts(events) == ["one\n", "two\n", "three\n"]
-    assert [event.position for event in events if event.name == "log"] == ["1.1", "1.2", "1.3"]
+    assert [event.last_event_id for event in events if event.name == "log"] == ["1.1", "1.2", "1.3"]
     assert [event.name for event in events][-2:] == ["status", "end"]
     assert events[-2].data["status"] == "succeeded"
 

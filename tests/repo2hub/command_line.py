@@ -1,4 +1,4 @@
-"""Running the real command line: a web process that may be stopped and started, and commands that ask it."""
+"""Running the command line: in this process, as a process, and with a web process that can be restarted."""
 
 import os
 import subprocess
@@ -7,12 +7,21 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import requests
+from click.testing import CliRunner
 
+from repo2hub.cli import main
 from tests.support.registry import free_port
 
-REPO2HUB = [sys.executable, "-m", "repo2hub"]
+REPO2HUB = str(Path(sys.executable).with_name("repo2hub"))
+
+
+def run(*words: str, **environ: str) -> tuple[int, str, str]:
+    """Run a command in this process: exit code, stdout, stderr."""
+    result = CliRunner().invoke(main, words, env=environ)
+    return result.exit_code, result.stdout, result.stderr
 
 
 def clean_environment(**settings: str) -> dict[str, str]:
@@ -23,7 +32,7 @@ def clean_environment(**settings: str) -> dict[str, str]:
 def wait_until(condition: Callable[[], bool], limit: float = 60) -> None:
     deadline = time.monotonic() + limit
     while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
+        assert time.monotonic() < deadline, "the condition was not met in time"
         time.sleep(0.05)
 
 
@@ -48,7 +57,7 @@ class Web:
 
     def start(self) -> None:
         environment = clean_environment(**self.settings)
-        self.process = subprocess.Popen([*REPO2HUB, "web", "--port", str(self.port)], env=environment)
+        self.process = subprocess.Popen([REPO2HUB, "web", "--port", str(self.port)], env=environment)
         wait_until(lambda: is_up(self.url))
 
     def stop(self) -> None:
@@ -59,7 +68,7 @@ class Web:
     def popen(self, *words: str, **settings: str) -> "subprocess.Popen[str]":
         environment = clean_environment(**{"SERVER": self.url} | settings)
         pipe = subprocess.PIPE
-        return subprocess.Popen([*REPO2HUB, *words], env=environment, stdout=pipe, stderr=pipe, text=True)
+        return subprocess.Popen([REPO2HUB, *words], env=environment, stdout=pipe, stderr=pipe, text=True)
 
     def run(self, *words: str, **settings: str) -> tuple[int, str, str]:
         """Run a command: exit code, stdout, stderr."""
