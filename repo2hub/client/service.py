@@ -18,7 +18,8 @@ _TIMEOUT = (5.0, 30.0)
 NOT_FOUND_CODES = frozenset({"unknown_repository", "unknown_ref", "unknown_build"})
 """The error codes of the service's 404 responses. A 404 with another code comes from something else."""
 _RETRY_PAUSE = 1.0
-_MAX_FAILURES = 10
+_CONNECT_TIMEOUT, _RECONNECT_TIMEOUT = 10.0, 60.0
+"""Seconds in which a log stream is retried: at its start, and after its last event, when the service may restart."""
 
 
 class ServiceError(Exception):
@@ -113,18 +114,17 @@ class ServiceClient:
         `end` is the last event.
         """
         last_event_id = ""
-        failures = 0
+        deadline = time.monotonic() + _CONNECT_TIMEOUT
         while True:
             try:
                 for event in self._events(build_id, last_event_id):
                     last_event_id = event.last_event_id or last_event_id
-                    failures = 0
+                    deadline = time.monotonic() + _RECONNECT_TIMEOUT
                     yield event
                     if event.name == "end":
                         return
             except requests.RequestException:
-                failures += 1
-                if failures > _MAX_FAILURES:
+                if time.monotonic() > deadline:
                     raise
             time.sleep(_RETRY_PAUSE)
 
