@@ -47,27 +47,27 @@ FAILURES: dict[str, tuple[Reason, str, str]] = {
     "package_not_found": (
         Reason.USER_ERROR,
         "package_not_found",
-        "There is no Python package numppy: check how its name is spelt.",
+        "Python package numppy not found. Check its spelling.",
     ),
     "dependency_conflict": (
         Reason.USER_ERROR,
         "dependency_conflict",
-        "The required packages contradict each other: xarray needs numpy>=1.23, but numpy==1.21 is asked for.",
+        "The required packages conflict: xarray needs numpy>=1.23, but requirements.txt pins numpy==1.21.",
     ),
     "environment_yml_invalid": (
         Reason.USER_ERROR,
         "environment_yml_invalid",
-        "environment.yml is not valid YAML: line 7: mapping values are not allowed here.",
+        "environment.yml is not valid YAML: mapping values are not allowed here in line 7.",
     ),
     "out_of_memory": (
         Reason.MEMORY_LIMIT,
         "out_of_memory",
-        "A step was killed because it used more memory than a build may have (REPO2HUB_BUILD_MEMORY_LIMIT).",
+        "A step was killed because it exceeded the memory limit of builds (REPO2HUB_BUILD_MEMORY_LIMIT).",
     ),
     "registry_denied": (
         Reason.INFRASTRUCTURE,
         "registry_denied",
-        "The registry refused the push: the builder's credentials are missing or may not write.",
+        "The registry denied the push. Log in on the builder with an account that may push: docker login",
     ),
 }
 
@@ -113,7 +113,7 @@ PIP_FAILS = """\
  > [ 3/12] RUN ${KERNEL_PYTHON_PREFIX}/bin/pip install --no-cache-dir -r requirements.txt:
 3.871 ERROR: Could not find a version that satisfies the requirement numppy (from versions: none)
 ------
-[repo2hub] failed: There is no Python package numppy: check how its name is spelt.
+[repo2hub] failed: Python package numppy not found. Check its spelling.
 """
 
 

@@ -194,7 +194,7 @@ def test_a_build_that_failed_says_why_and_what_to_do(see: See, records: Records)
     page = see(f"/builds/{build}").text
     assert "There is no Python package numppy" in page
     assert "How to fix it (" in page and "Look the name up" in page
-    assert f"Last successful #{good}" in page and "Rebuild" in page and ">Launch<" not in page
+    assert f"Last success #{good}" in page and "Rebuild" in page and ">Launch<" not in page
     assert "#1 line" in page  # for who has no JavaScript
 
 

@@ -1,7 +1,7 @@
-// A build's log as data: lines, the steps they belong to, and the colours in them. It touches no page.
+// Parses a build's log into lines, steps and colours. It does not touch the page.
 //
-// Of what a terminal would act on only colours (SGR) are kept, and they end with their line. Everything else is
-// dropped, and what could turn text around is shown as a replacement character.
+// Of all terminal sequences only colours (SGR) are kept, until the end of their line. Others are dropped; characters
+// that change the text direction are shown as a replacement character.
 "use strict";
 
 const LogText = (() => {
@@ -9,14 +9,14 @@ const LogText = (() => {
   const SGR = /^\x1b\[([0-9;:]*)m$/;
   const CONTROLS = /[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
   const HAS_CONTROL = new RegExp(CONTROLS.source);
-  const STAMP = /^#\d{1,6} [\d.]{1,12} /; // BuildKit's: which step, and when in it
-  const LONGEST = 4000; // characters of a line that are drawn
+  const STAMP = /^#\d{1,6} [\d.]{1,12} /; // BuildKit: step number and seconds since its start
+  const MAX_LENGTH = 4000; // characters of a line that are shown
 
   function clean(text) {
     return text.replace(CONTROLS, "\ufffd");
   }
 
-  /** Return a line without anything but its text. */
+  /** Return the text of a line, without colours and control characters. */
   function plain(line) {
     return HAS_CONTROL.test(line) ? clean(line.replace(ESCAPE, "")) : line;
   }
@@ -37,7 +37,7 @@ const LogText = (() => {
       else if (n >= 30 && n <= 37) style = { ...style, colour: n - 30 };
       else if (n >= 90 && n <= 97) style = { ...style, colour: n - 90 };
       else if (n === 38 || n === 48) {
-        // 256 colours: the first sixteen are the named ones; finer ones, and all backgrounds, are left out.
+        // 256 colours: keep the first sixteen, the named ones; ignore others and all backgrounds.
         if (numbers[i + 1] === 5) {
           if (n === 38 && numbers[i + 2] < 16) style = { ...style, colour: numbers[i + 2] % 8 };
           i += 2;
@@ -47,9 +47,9 @@ const LogText = (() => {
     return style;
   }
 
-  /** Return a line's pieces, each a text and the class names of how it looks. */
+  /** Return the pieces of a line, each with its text and class names. */
   function pieces(line) {
-    const shown = line.length > LONGEST ? line.slice(0, LONGEST) : line;
+    const shown = line.length > MAX_LENGTH ? line.slice(0, MAX_LENGTH) : line;
     const found = [];
     const stamp = STAMP.exec(shown);
     let style = { colour: null, bold: false, dim: false, italic: false, underline: false };
@@ -70,7 +70,7 @@ const LogText = (() => {
     }
     add(shown.slice(from));
     if (shown.length < line.length) {
-      found.push({ text: ` … ${line.length - LONGEST} more characters; download the log to see them`, names: ["note"] });
+      found.push({ text: ` … ${line.length - MAX_LENGTH} more characters; download the log to see them`, names: ["note"] });
     }
     return found;
   }
@@ -79,7 +79,7 @@ const LogText = (() => {
   const TITLE = /^\[[^\]]{1,80}\]/;
   const DONE = /^DONE ([\d.]+)s$/;
 
-  /** The lines of one log, in sections: BuildKit's steps (`#n …`), and what stands between them. */
+  /** The lines of one log, in sections: BuildKit's steps (`#n …`) and the lines between them. */
   class Log {
     constructor() {
       this.clear();
@@ -87,20 +87,20 @@ const LogText = (() => {
 
     clear() {
       this.lines = [];
-      this.sections = []; // {step, title, start, end, state, seconds}; step is null outside of steps
+      this.sections = []; // {step, title, start, end, state, seconds}; step is null between steps
       this.failed = new Set(); // numbers of the steps that failed
       this._titles = new Map();
       this._rest = "";
     }
 
-    /** Add text as it comes: lines may be cut anywhere. */
+    /** Add text; it may end in the middle of a line. */
     add(text) {
       const parts = (this._rest + text).split("\n");
       this._rest = parts.pop();
       for (const part of parts) this._line(part);
     }
 
-    /** Note that nothing more comes. */
+    /** Add the last line, which may lack a line break. */
     end() {
       if (this._rest) this._line(this._rest);
       this._rest = "";
@@ -108,7 +108,7 @@ const LogText = (() => {
 
     _line(line) {
       const number = this.lines.length;
-      // A progress bar draws over itself: what it drew last is what is seen.
+      // A progress bar overwrites itself with \r: show its last state.
       const text = line.endsWith("\r") ? line.slice(0, -1) : line;
       this.lines.push(text.slice(text.lastIndexOf("\r") + 1));
       const last = this.sections[this.sections.length - 1];

@@ -1,5 +1,5 @@
-// The log of a build as it is read: only the lines in view are in the page, so that any length scrolls and searches
-// alike. The text comes whole where the build has ended, else as it is written (server-sent events).
+// Shows the log of a build. Only visible lines are in the page, so logs of any length scroll and search equally fast. The
+// log of a finished build is loaded at once, that of a running one is streamed (server-sent events).
 "use strict";
 
 document.addEventListener("DOMContentLoaded", () => {
@@ -9,21 +9,21 @@ document.addEventListener("DOMContentLoaded", () => {
   const [space, holder, note, box, found] = [$("space"), $("rows"), $("note"), $("search"), $("found")];
   const [foldButton, followButton] = [$("fold"), $("follow")];
   const ROW = 24; // pixels, as in style.css
-  const AROUND = 12; // rows beyond what is in view
+  const OVERSCAN = 12; // rows drawn above and below the visible ones
 
   const log = new LogText.Log();
-  const opened = new Map(); // section -> whether the reader opened or closed it
+  const opened = new Map(); // section -> whether the user opened or closed it
   let live = "live" in view.dataset;
   let allOpen = false;
   let follow = live;
-  let rows = []; // {section} for a step's head, {line, section} for a line
-  let marked = lineOfHash();
+  let rows = []; // {section, line, head}: a step's head or a line
+  let linked = lineOfHash();
   let matches = [];
   let current = -1;
   let query = "";
-  let due = 0;
+  let scheduled = 0;
 
-  // -- which rows there are ------------------------------------------------------------------------------------
+  // -- rows ------------------------------------------------------------------------------------
 
   function isOpen(section, isLast) {
     if (section.step === null) return true;
@@ -31,7 +31,7 @@ document.addEventListener("DOMContentLoaded", () => {
     return allOpen || section.state === "failed" || (isLast && live);
   }
 
-  function arrange() {
+  function layOut() {
     rows = [];
     const last = log.sections.length - 1;
     log.sections.forEach((section, at) => {
@@ -68,14 +68,14 @@ document.addEventListener("DOMContentLoaded", () => {
   const drawn = new Map(); // key -> element
 
   function draw() {
-    due = 0;
-    const first = Math.max(0, Math.floor(view.scrollTop / ROW) - AROUND);
-    const last = Math.min(rows.length, Math.ceil((view.scrollTop + view.clientHeight) / ROW) + AROUND);
+    scheduled = 0;
+    const first = Math.max(0, Math.floor(view.scrollTop / ROW) - OVERSCAN);
+    const last = Math.min(rows.length, Math.ceil((view.scrollTop + view.clientHeight) / ROW) + OVERSCAN);
     const wanted = new Map();
     for (let at = first; at < last; at += 1) wanted.set(keyOf(rows[at]), at);
     for (const [key, element] of drawn) {
       if (wanted.has(key)) continue;
-      // Who has the keyboard on a row that leaves keeps it on the log.
+      // If the focused row is removed, keep the focus on the log.
       if (element.contains(document.activeElement)) view.focus({ preventScroll: true });
       element.remove();
       drawn.delete(key);
@@ -94,9 +94,9 @@ document.addEventListener("DOMContentLoaded", () => {
   }
 
   function keyOf(row) {
-    // What changes how a row looks is part of its key, so that it is drawn anew exactly then.
+    // Everything that changes the look of a row is part of its key, so that it is redrawn exactly when needed.
     const { section, line, head } = row;
-    if (!head) return `l${line}${line === marked ? "m" : ""}${query}${line === matches[current] ? "c" : ""}`;
+    if (!head) return `l${line}${line === linked ? "m" : ""}${query}${line === matches[current] ? "c" : ""}`;
     const isLast = section === log.sections[log.sections.length - 1];
     return `s${line}${isOpen(section, isLast)}${section.state}${live && isLast}${section.end - section.start}`;
   }
@@ -130,7 +130,7 @@ document.addEventListener("DOMContentLoaded", () => {
 
   function lineRow(line) {
     const row = make("div", "line");
-    if (line === marked) row.classList.add("marked");
+    if (line === linked) row.classList.add("marked");
     if (line === matches[current]) row.classList.add("current");
     const text = make("span", "text");
     for (const piece of LogText.pieces(log.lines[line])) {
@@ -159,23 +159,23 @@ document.addEventListener("DOMContentLoaded", () => {
     return link;
   }
 
-  function redraw() {
-    if (!due) due = requestAnimationFrame(draw);
+  function scheduleDraw() {
+    if (!scheduled) scheduled = requestAnimationFrame(draw);
   }
 
-  function renew() {
-    arrange();
+  function refresh() {
+    layOut();
     note.hidden = log.lines.length > 0;
     if (follow) view.scrollTop = view.scrollHeight;
-    redraw();
+    scheduleDraw();
   }
 
-  // -- moving about --------------------------------------------------------------------------------------------
+  // -- scrolling --------------------------------------------------------------------------------------------
 
   function toggle(section, open) {
     opened.set(section, open);
     setFollow(false);
-    arrange();
+    layOut();
     draw();
     [...holder.querySelectorAll(".head")]
       .find((row) => row.firstElementChild.textContent === String(section.start + 1))
@@ -188,10 +188,10 @@ document.addEventListener("DOMContentLoaded", () => {
     const section = sectionOf(line);
     if (section.step !== null && line !== section.start) opened.set(section, true);
     setFollow(false);
-    arrange();
+    layOut();
     view.scrollTop = Math.max(0, rowOf(line) * ROW - view.clientHeight / 3);
     view.scrollIntoView({ block: "nearest" });
-    redraw();
+    scheduleDraw();
   }
 
   function lineOfHash() {
@@ -205,27 +205,27 @@ document.addEventListener("DOMContentLoaded", () => {
     if (follow) view.scrollTop = view.scrollHeight;
   }
 
-  view.addEventListener("scroll", redraw, { passive: true });
+  view.addEventListener("scroll", scheduleDraw, { passive: true });
   for (const kind of ["wheel", "touchmove", "keydown"]) {
     view.addEventListener(kind, () => requestAnimationFrame(() => {
       const atEnd = view.scrollTop + view.clientHeight >= view.scrollHeight - 2 * ROW;
       if (follow !== (atEnd && live)) setFollow(atEnd);
     }), { passive: true });
   }
-  new ResizeObserver(redraw).observe(view);
+  new ResizeObserver(scheduleDraw).observe(view);
   addEventListener("hashchange", () => {
-    marked = lineOfHash();
-    show(marked);
+    linked = lineOfHash();
+    show(linked);
   });
   foldButton.addEventListener("click", () => {
     allOpen = !allOpen;
     opened.clear();
     foldButton.setAttribute("aria-pressed", String(allOpen));
-    renew();
+    refresh();
   });
   followButton.addEventListener("click", () => setFollow(!follow));
 
-  // -- searching -----------------------------------------------------------------------------------------------
+  // -- search -----------------------------------------------------------------------------------------------
 
   function search() {
     query = box.value.toLowerCase();
@@ -238,18 +238,18 @@ document.addEventListener("DOMContentLoaded", () => {
     current = -1;
     for (const id of ["previous", "next"]) $(id).disabled = matches.length === 0;
     if (matches.length) go(1);
-    else tell();
-    redraw();
+    else showCount();
+    scheduleDraw();
   }
 
   function go(step) {
     if (!matches.length) return;
     current = (current + step + matches.length) % matches.length;
     show(matches[current]);
-    tell();
+    showCount();
   }
 
-  function tell() {
+  function showCount() {
     found.textContent = query ? (matches.length ? `${current + 1} of ${matches.length}` : "No matches") : "";
   }
 
@@ -267,28 +267,28 @@ document.addEventListener("DOMContentLoaded", () => {
   $("previous").addEventListener("click", () => go(-1));
   $("next").addEventListener("click", () => go(1));
 
-  // -- where the text comes from -------------------------------------------------------------------------------
+  // -- loading -------------------------------------------------------------------------------
 
-  function ended() {
+  function finish() {
     log.end();
     live = false;
     setFollow(false);
     followButton.hidden = true;
     note.textContent = "No log: the build did not start, or its log was removed.";
-    arrange();
-    if (marked >= 0) show(marked);
+    layOut();
+    if (linked >= 0) show(linked);
     else if ("failed" in view.dataset) showFailure();
-    renew();
+    refresh();
   }
 
-  /** A build that failed is opened where it did. */
+  /** Open the log at the last failed step. */
   function showFailure() {
     const sections = log.sections.filter((section) => section.state === "failed");
     const last = sections[sections.length - 1];
     const line = last ? last.end - 1 : log.lines.length - 1;
     const section = sectionOf(line);
     if (section && section.step !== null) opened.set(section, true);
-    arrange();
+    layOut();
     view.scrollTop = Math.max(0, rowOf(line) * ROW - view.clientHeight * 0.6);
   }
 
@@ -298,7 +298,7 @@ document.addEventListener("DOMContentLoaded", () => {
       if (!answer.ok) throw new Error(String(answer.status));
       log.clear();
       log.add(await answer.text());
-      ended();
+      finish();
     } catch {
       note.textContent = "Could not load the log. Reload the page, or download the log.";
       note.hidden = false;
@@ -307,14 +307,14 @@ document.addEventListener("DOMContentLoaded", () => {
 
   let state = document.querySelector("#summary").dataset.state;
 
-  async function renewSummary() {
-    const fresh = await repo2hub.part("", "summary");
+  async function updateSummary() {
+    const fresh = await repo2hub.fetchPart("", "summary");
     const [before, after] = [document.querySelector("#summary"), fresh?.querySelector("#summary")];
     if (!before || !after) return;
     before.dataset.state = after.dataset.state;
     document.title = after.dataset.title;
     document.querySelector("#icon").href = after.dataset.icon;
-    repo2hub.refill(before, ...after.childNodes);
+    repo2hub.replaceContent(before, ...after.childNodes);
     state = after.dataset.state;
   }
 
@@ -322,39 +322,39 @@ document.addEventListener("DOMContentLoaded", () => {
     const source = new EventSource(after ? `${view.dataset.log}?after=${after}` : view.dataset.log);
     let position = after;
     let pending = 0;
-    const later = () => {
+    const scheduleRefresh = () => {
       if (!pending) {
         pending = requestAnimationFrame(() => {
           pending = 0;
-          renew();
+          refresh();
         });
       }
     };
     source.addEventListener("log", (event) => {
       position = event.lastEventId;
       log.add(JSON.parse(event.data).text);
-      later();
+      scheduleRefresh();
     });
     source.addEventListener("attempt", () => {
       log.clear();
       opened.clear();
-      later();
+      scheduleRefresh();
     });
     source.addEventListener("status", (event) => {
       const { status, phase, attempt, cancel_requested: asked } = JSON.parse(event.data);
       const word = asked ? "True" : "False";
       if (status === "queued") note.textContent = "Waiting for a builder. The log appears when the build starts.";
       if (status === "failed") view.dataset.failed = "";
-      if (`${status} ${phase ?? ""} ${attempt} ${word}` !== state) void renewSummary();
+      if (`${status} ${phase ?? ""} ${attempt} ${word}` !== state) void updateSummary();
     });
     source.addEventListener("end", () => {
       source.close();
-      void renewSummary();
-      ended();
+      void updateSummary();
+      finish();
     });
     source.addEventListener("error", () => {
       if (source.readyState !== EventSource.CLOSED) return;
-      // Refused, as when too many read logs: EventSource itself would not ask again.
+      // The server refused, for instance at its limit of viewers. EventSource does not retry by itself.
       if (!log.lines.length) note.textContent = "Could not follow the log; retrying.";
       setTimeout(() => listen(position), 10000);
     });
@@ -364,6 +364,6 @@ document.addEventListener("DOMContentLoaded", () => {
   if (live) listen("");
   else void load();
   setInterval(() => {
-    if (live && !document.hidden && state.startsWith("queued")) void renewSummary();
+    if (live && !document.hidden && state.startsWith("queued")) void updateSummary();
   }, 10000);
 });

@@ -1,15 +1,15 @@
-// What every page gains by JavaScript: times in the viewer's zone, clocks that tick, copy buttons, the theme, and
-// (on the list of builds) news without a reload. Without it the pages say the same, in UTC.
+// What JavaScript adds to every page: local times, running clocks, copy buttons, the theme, and updates of the list of
+// builds. Without it the pages show the same content, in UTC.
 "use strict";
 
 const repo2hub = (() => {
   const root = document.documentElement;
-  // The server's clock, as far as it differs from this one.
+  // Difference between the server's clock and this one.
   const offset = root.dataset.now ? Date.parse(root.dataset.now) - Date.now() : 0;
   const now = () => Date.now() + offset;
 
-  // As `lasting` and `ago` of webhook/pages/filters.py.
-  function lasting(seconds) {
+  // The same as `format_duration` and `ago` in webhook/pages/filters.py.
+  function formatDuration(seconds) {
     const whole = Math.max(0, Math.round(seconds));
     if (whole < 60) return `${whole} s`;
     if (whole < 3600) return whole % 60 ? `${Math.floor(whole / 60)} min ${whole % 60} s` : `${whole / 60} min`;
@@ -27,35 +27,35 @@ const repo2hub = (() => {
   const inZone = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
   const inFull = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
 
-  function say(element, text) {
+  function setText(element, text) {
     if (element.textContent !== text) element.textContent = text;
   }
 
-  function localise(within) {
+  function localizeTimes(within) {
     for (const time of within.querySelectorAll("time[datetime]")) {
       const at = new Date(time.dateTime);
       time.title = inFull.format(at);
-      if ("local" in time.dataset) say(time, inZone.format(at));
+      if ("local" in time.dataset) setText(time, inZone.format(at));
     }
   }
 
   function tick() {
     for (const time of document.querySelectorAll("time[data-ago]")) {
-      say(time, ago((now() - Date.parse(time.dateTime)) / 1000));
+      setText(time, ago((now() - Date.parse(time.dateTime)) / 1000));
     }
     for (const element of document.querySelectorAll("[data-since]")) {
       const seconds = (now() - Date.parse(element.dataset.since)) / 1000;
       if (element.tagName === "PROGRESS") element.value = seconds;
-      else say(element, lasting(seconds));
+      else setText(element, formatDuration(seconds));
     }
   }
 
-  /** Put new content where the children of an element were; the focus stays on what had it. */
-  function refill(holder, ...fresh) {
+  /** Replace the children of an element and keep the focus on the element that had it. */
+  function replaceContent(holder, ...fresh) {
     const focused = holder.contains(document.activeElement) ? document.activeElement : null;
     const [id, href] = [focused?.id, focused?.getAttribute("href")];
     holder.replaceChildren(...fresh);
-    localise(holder);
+    localizeTimes(holder);
     tick();
     const same = id
       ? document.getElementById(id)
@@ -63,8 +63,8 @@ const repo2hub = (() => {
     if (same) same.focus({ preventScroll: true });
   }
 
-  /** Fetch a part of this page; null where it cannot be had now. */
-  async function part(query, name) {
+  /** Fetch a part of this page; return null if that fails. */
+  async function fetchPart(query, name) {
     const url = new URL(location.href);
     url.search = query;
     url.hash = "";
@@ -88,25 +88,25 @@ const repo2hub = (() => {
       try {
         localStorage.setItem("repo2hub-theme", root.dataset.theme);
       } catch {
-        // Then it lasts as long as the page.
+        // Without storage, the theme lasts until the page is left.
       }
       return;
     }
     try {
       await navigator.clipboard.writeText(button.dataset.copy);
-      say(button, "Copied");
+      setText(button, "Copied");
     } catch {
-      // As over plain http: select it, so that the keyboard can copy it.
+      // No clipboard over plain http: select the text, so that the keyboard can copy it.
       getSelection().selectAllChildren(button.previousElementSibling);
-      say(button, "Selected");
+      setText(button, "Selected");
     }
-    setTimeout(() => say(button, "Copy"), 2000);
+    setTimeout(() => setText(button, "Copy"), 2000);
   });
 
   document.addEventListener("DOMContentLoaded", () => {
-    localise(document);
+    localizeTimes(document);
     const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-    if (zone) say(document.querySelector("[data-zone]"), zone);
+    if (zone) setText(document.querySelector("[data-zone]"), zone);
     tick();
     setInterval(tick, 1000);
     watchList();
@@ -115,41 +115,41 @@ const repo2hub = (() => {
   const BUSY = 4000;
   const IDLE = 12000;
 
-  /** Keep the list of builds up to date, as long as somebody looks at it. */
+  /** Keep the list of builds up to date while the page is visible. */
   function watchList() {
     const list = document.querySelector("#list[data-live]");
     if (!list) return;
-    const stamp = (within) => within.querySelector("#active")?.dataset.ids ?? "";
+    const version = (within) => within.querySelector("#active")?.dataset.ids ?? "";
     let failures = 0;
 
-    async function look() {
+    async function update() {
       if (document.hidden) return;
-      const fresh = await part(list.dataset.live, "active");
+      const fresh = await fetchPart(list.dataset.live, "active");
       failures = fresh ? 0 : failures + 1;
       if (!fresh) return;
       if ("untilFirst" in list.dataset) {
-        if (stamp(fresh) !== "0") location.reload();
+        if (version(fresh) !== "0") location.reload();
         return;
       }
       const [before, after] = [document.querySelector("#active"), fresh.querySelector("#active")];
-      if (stamp(document) === stamp(fresh)) {
-        if (before && after) refill(before, ...after.childNodes);
+      if (version(document) === version(fresh)) {
+        if (before && after) replaceContent(before, ...after.childNodes);
         return;
       }
-      const whole = await part(list.dataset.live, "list");
+      const whole = await fetchPart(list.dataset.live, "list");
       if (!whole) return;
-      refill(list, ...whole.childNodes);
+      replaceContent(list, ...whole.childNodes);
       const count = list.querySelector("#active .count")?.textContent;
-      say(document.querySelector("#live-status"), count ? `List updated: ${count} in progress.` : "");
+      setText(document.querySelector("#live-status"), count ? `List updated: ${count} in progress.` : "");
     }
 
     function schedule() {
       const busy = document.querySelector("#active .row") !== null;
-      setTimeout(() => look().finally(schedule), (busy ? BUSY : IDLE) * Math.min(2 ** failures, 16));
+      setTimeout(() => update().finally(schedule), (busy ? BUSY : IDLE) * Math.min(2 ** failures, 16));
     }
-    document.addEventListener("visibilitychange", () => void look());
+    document.addEventListener("visibilitychange", () => void update());
     schedule();
   }
 
-  return { part, refill };
+  return { fetchPart, replaceContent };
 })();

@@ -1,4 +1,4 @@
-// Before the page is drawn: that scripts run, and which theme was chosen last; so nothing jumps or flashes.
+// Runs before the first paint: marks that scripts run and applies the saved theme, so that nothing jumps or flashes.
 "use strict";
 {
   const root = document.documentElement;
@@ -7,7 +7,7 @@
   try {
     chosen = localStorage.getItem("repo2hub-theme");
   } catch {
-    // Storage may be forbidden; then the system's theme it is.
+    // Storage can be blocked: use the system's theme.
   }
   if (chosen === "light" || chosen === "dark") root.dataset.theme = chosen;
 }
