@@ -10,7 +10,6 @@ from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 
 from db.database import Database
-from db.queue.quota import UserQuota
 from webhook import roles
 from webhook.access.auth import LOGIN, Guard
 from webhook.access.concurrency_limit import ConcurrencyLimit
@@ -23,13 +22,14 @@ from webhook.builds.build_json import BuildDescriber
 from webhook.builds.listing import ExpectedDurations
 from webhook.builds.service import BuildService
 from webhook.github import receiver
-from webhook.http import errors, html
+from webhook.http import error_responses
 from webhook.lookup.lookup import Lookup
 from webhook.lookup.ls_remote import LsRemote
 from webhook.lookup.remote_ref_cache import RemoteRefCache
 from webhook.lookup.resolve import Resolver
 from webhook.monitoring import health
 from webhook.monitoring.metrics import Metrics
+from webhook.pages import jinja
 from webhook.pages.views import Pages
 from webhook.settings import WebSettings
 from webhook.streaming.log_streams import FANOUT_PAUSE, LogStreams
@@ -69,27 +69,30 @@ def create_app(
     app.json = _JsonProvider(app)
     app.url_map.merge_slashes = False  # a ref with two slashes is wrong, and not another ref
     base = settings.base_url.rstrip("/")
-    html.register(app, base)
-    errors.register(app)
+    jinja.register(app, base)
+    error_responses.register(app)
     roles.register(app, settings.role, base)
-    describe = BuildDescriber(settings.base_url)
-    places = ConcurrencyLimit(settings.stream_limit, settings.user_streams, "open logs")
+    describer = BuildDescriber(settings.base_url)
+    limit = ConcurrencyLimit(settings.stream_limit, settings.user_streams, "open logs", "too_many_streams")
     # Where nothing but streams is served there is nobody to wait for.
     pause = 0.0 if settings.role == "streams" else FANOUT_PAUSE
-    streams = LogStreams(database, describe.build, clock, places, pause=pause)
+    streams = LogStreams(database, describer.build, clock, limit, pause=pause)
     app.extensions[STREAMS] = streams
     metrics = Metrics(database, streams, clock, settings.role)
     if settings.role != "streams":  # where no delivery comes, and no secret need be
         receiver.register(app, settings, database, f"{base}{receiver.ENDPOINT}", metrics.delivery)
     guard = _guard(app, settings)
-    api = _api(settings, database, guard, streams=streams, metrics=metrics, environ=environ, clock=clock)
-    for blueprint in (api.blueprint(), ImagesApi(database, guard, settings.recipe()).blueprint()):
+    builds = _build_service(settings, database, describer, environ, clock)
+    for blueprint in (
+        BuildsApi(builds, streams, guard, metrics).blueprint(),
+        ImagesApi(builds, guard, metrics).blueprint(),
+    ):
         app.register_blueprint(blueprint, url_prefix=f"{base}/api/v1")
     for blueprint in (
-        Pages(settings, database, api, guard, clock, ExpectedDurations(clock)).blueprint(),
-        Badges(database, settings.recipe(), guard).blueprint(),
+        Pages(builds, guard, ExpectedDurations(clock)).blueprint(),
+        Badges(database, builds.recipe, guard).blueprint(),
         launch_links.blueprint(settings),
-        _binder(api).blueprint(),
+        BinderHubApi(builds, streams, guard, metrics).blueprint(),
         health.blueprint(database, streams, metrics, settings.role),
     ):
         app.register_blueprint(blueprint, url_prefix=base or None)
@@ -107,47 +110,20 @@ def _guard(app: Flask, settings: WebSettings) -> Guard:
     return Guard(settings, authentication.install(app, settings))
 
 
-def _api(
+def _build_service(
     settings: WebSettings,
     database: Database,
-    guard: Guard,
-    *,
-    streams: LogStreams,
-    metrics: Metrics,
+    describer: BuildDescriber,
     environ: Mapping[str, str],
     clock: Callable[[], datetime],
-) -> BuildsApi:
+) -> BuildService:
     token = settings.github_token.get_secret_value() if settings.github_token else None
     remote = RemoteRefCache(LsRemote(settings.github_url, token, environ, clock, settings.git_hosts))
     recipe = settings.recipe()
     per_user_visibility = settings.auth == "jupyterhub" or settings.public_pages
     resolver = Resolver(database, remote, recipe, clock, per_user_visibility=per_user_visibility)
-    allowance = UserQuota(settings.user_active_builds, settings.user_builds_per_hour)
-    return BuildsApi(
-        settings=settings,
-        database=database,
-        lookup=Lookup(database, resolver, recipe, clock),
-        resolver=resolver,
-        build_service=BuildService(database, recipe, clock, allowance),
-        streams=streams,
-        describe=BuildDescriber(settings.base_url),
-        guard=guard,
-        metrics=metrics,
-        clock=clock,
-    )
-
-
-def _binder(api: BuildsApi) -> BinderHubApi:
-    return BinderHubApi(
-        settings=api.settings,
-        database=api.database,
-        lookup=api.lookup,
-        build_service=api.build_service,
-        streams=api.streams,
-        guard=api.guard,
-        metrics=api.metrics,
-        clock=api.clock,
-    )
+    lookup = Lookup(database, resolver, recipe, clock)
+    return BuildService(settings, database, resolver, lookup, describer, recipe, clock)
 
 
 class _JsonProvider(DefaultJSONProvider):

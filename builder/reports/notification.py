@@ -6,7 +6,6 @@ with the same GUID; those of one commit come in order.
 
 import hmac
 import json
-from datetime import datetime
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -18,6 +17,7 @@ from builder.reports.http_client import (
     retry_after,
 )
 from db.models import Build
+from db.records.build_fields import build_fields, utc_isoformat
 from db.report_model import Report
 from db.status import FINAL
 
@@ -70,32 +70,17 @@ def payload(report: Report, build: Build, public_url: str | None) -> dict[str, A
     is_over = report.status in FINAL
     return {
         "event": f"build.{report.status}",
-        "at": _format_time(report.created_at),
+        "at": utc_isoformat(report.created_at),
         "url": f"{public_url}/builds/{build.id}" if public_url else None,
         "build": {
-            "id": build.id,
-            "repository": build.repository.full_name,
+            **build_fields(build),
             "private": build.repository.private,
-            "ref": build.ref,
-            "commit": build.commit,
-            "commit_title": build.commit_title,
-            "commit_author": build.commit_author,
-            "recipe": build.recipe,
-            "trigger": build.trigger,
-            "requested_by": build.requested_by,
             "status": report.status,
             "reason": report.reason,
             "cause": report.cause,
             "message": report.message,
             "attempt": report.attempt,
-            "max_attempts": build.max_attempts,
-            "superseded_by": build.superseded_by,
-            "created_at": _format_time(build.created_at),
-            "started_at": _format_time(build.started_at) if report.attempt else None,
-            "finished_at": _format_time(build.finished_at) if is_over else None,
+            "started_at": utc_isoformat(build.started_at) if report.attempt else None,
+            "finished_at": utc_isoformat(build.finished_at) if is_over else None,
         },
     }
-
-
-def _format_time(at: datetime | None) -> str | None:
-    return None if at is None else at.isoformat().replace("+00:00", "Z")

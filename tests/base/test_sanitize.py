@@ -12,7 +12,7 @@ from builder.logs.output import Masker
 from repo2hub.output import terminal
 from repo2hub_launcher.spawning import prepare_image
 from tests.conftest import ROOT
-from webhook.http import html
+from webhook.pages import jinja
 
 CONTROLS = [chr(number) for number in (*range(32), 127, *range(128, 160)) if chr(number) not in "\t\n"]
 DIRECTIONS = list("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -31,7 +31,7 @@ SHOWN_BY: dict[str, Callable[[str], str]] = {
     "a builder's log": Masker([]).mask,
     "a builder's message": lambda text: one_line(text, 100),
     "a terminal": terminal.sanitize_line,
-    "a page": html._printable,
+    "a page": jinja._sanitized,
     "the hub's progress page": prepare_image.sanitize_log_line,
     "the script of a build's page": script("webhook/pages/static/log-text.js"),
     "the launcher's script": script("launcher/repo2hub_launcher/dockerspawner/launcher.js"),

@@ -17,8 +17,8 @@ from db.queries import badge_status
 from db.queries.badge_status import BadgeStatus, RefBadge
 from webhook.access.auth import Guard
 from webhook.access.permissions import User, may_see
-from webhook.http.errors import HttpError
-from webhook.lookup.revision import ResolveError, parse_ref, parse_repository
+from webhook.http.errors import HttpError, ResolveError
+from webhook.lookup.revision import parse_ref, parse_spec
 
 MAX_AGE = 30
 """Seconds that a browser or GitHub's image proxy shows a badge without asking again."""
@@ -74,10 +74,9 @@ class Badges:
         return _answer(found.badge_status, _FOR_ONE)
 
     def _find(self, spec: str) -> RefBadge | None:
-        org, _, rest = spec.partition("/")
-        repo, _, ref = rest.partition("/")
         try:
-            full_name, revision = parse_repository(f"{org}/{repo}"), parse_ref(ref or "HEAD")
+            full_name, ref = parse_spec(spec)
+            revision = parse_ref(ref)
         except ResolveError:
             return None
         return badge_status.find(

@@ -1,4 +1,4 @@
-"""The images that are ready, for the hub's spawn page: the newest of each ref, whoever had it built."""
+"""The API of images: the image of a repository and ref, and the images that are ready to start."""
 
 from dataclasses import dataclass
 
@@ -6,44 +6,61 @@ from flask import Blueprint, Response, jsonify, request
 from sqlalchemy import and_, exists
 
 from base.repository_names import GITHUB
-from db.database import Database
 from db.models import Build, Repository
 from db.queries import ref_images
 from db.queries.visibility import visible
 from webhook.access.auth import Guard
 from webhook.access.permissions import read_access
-from webhook.builds import build_json
+from webhook.builds.build_json import image_json
+from webhook.builds.service import BuildRequest, BuildService
+from webhook.lookup.lookup import Hit, Miss
+from webhook.lookup.revision import parse_spec
+from webhook.monitoring.metrics import Metrics
 
 MAX_IMAGES = 200
-"""Images in an answer: more than anybody reads through, few enough to be asked for again and again."""
+"""Images in a list: more than a user reads through, few enough to be requested often."""
 
 
 @dataclass(frozen=True)
 class ImagesApi:
-    """The view of one deployment, whose images are made by `recipe`."""
+    """The views of images."""
 
-    database: Database
+    builds: BuildService
     guard: Guard
-    recipe: str
+    metrics: Metrics
 
     def blueprint(self) -> Blueprint:
-        """Return the route, to be registered under /api/v1."""
-        ready = Blueprint("ready", __name__)
-        ready.before_request(lambda: self.guard.check(request))
-        ready.add_url_rule("/images", view_func=self.images, methods=["GET"])
-        return ready
+        """Return the routes, to be registered under /api/v1."""
+        api = Blueprint("images", __name__)
+        api.before_request(lambda: self.guard.check(request))
+        api.add_url_rule("/images", view_func=self.list_images, methods=["GET"])
+        api.add_url_rule("/images/gh/<path:spec>", view_func=self.image, methods=["GET"])
+        return api
 
-    def images(self) -> Response:
-        """Answer the images that may be started at once, the newest first."""
-        # The spawn page asks for `org/repo`: what is elsewhere it could show, but not start.
+    def image(self, spec: str) -> Response | tuple[Response, int]:
+        """Return the image of `org/repo/ref`, or why there is none; the ref defaults to HEAD."""
+        target = parse_spec(spec, self.builds.settings.github_url)
+        found = self.builds.find_image(BuildRequest(*target, self.guard.user()))
+        self.metrics.lookup(hit=isinstance(found, Hit))
+        if isinstance(found, Miss):
+            return jsonify(self.builds.describer.miss(found)), 404
+        answer = jsonify(image_json(found, repository=found.repository, ref=found.ref, stale=found.stale))
+        lookup = self.builds.lookup
+        if lookup.is_use_due(found):
+            # After the response is sent: the start of a server does not wait for a write.
+            answer.call_on_close(lambda: lookup.record_use(found.image_id))
+        return answer
+
+    def list_images(self) -> Response:
+        """Return the images that can be started now, newest first: the newest of each ref."""
+        # The spawn page sends `org/repo`: it could show an image from another server, but not start it.
         at_github = exists().where(Repository.id == Build.repository_id, Repository.provider == GITHUB)
         seen = and_(visible(read_access(self.guard.user())), at_github)
-        with self.database.read() as session:
+        with self.builds.database.read() as session:
+            newest = ref_images.newest_of_refs(session, self.builds.recipe, visible=seen, limit=MAX_IMAGES)
             shown = [
-                build_json.image(image, repository=build.repository.full_name, ref=ref)
+                image_json(image, repository=build.repository.full_name, ref=ref)
                 | {"commit_title": build.commit_title, "build": build.id}
-                for ref, image, build in ref_images.newest_of_refs(
-                    session, self.recipe, visible=seen, limit=MAX_IMAGES
-                )
+                for ref, image, build in newest
             ]
         return jsonify(images=shown)

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlencode
 from flask import Blueprint, Response, redirect, request
 
 from webhook.http.errors import HttpError
-from webhook.lookup.revision import parse_ref, parse_repository
+from webhook.lookup.revision import parse_ref, parse_spec
 from webhook.settings import WebSettings
 
 _MAX_LENGTH = 1000
@@ -20,11 +20,10 @@ def blueprint(settings: WebSettings) -> Blueprint:
     """Return the route, to be registered under the base path."""
     share = Blueprint("share", __name__)
 
-    @share.get("/v2/gh/<org>/<repo>")
-    @share.get("/v2/gh/<org>/<repo>/")
-    @share.get("/v2/gh/<org>/<repo>/<path:ref>")
-    def to_launcher(org: str, repo: str, ref: str = "HEAD") -> Response:
-        wanted = {"repo": parse_repository(f"{org}/{repo}", settings.github_url), "ref": parse_ref(ref).text}
+    @share.get("/v2/gh/<path:spec>")
+    def to_launcher(spec: str) -> Response:
+        full_name, ref = parse_spec(spec, settings.github_url)
+        wanted = {"repo": full_name, "ref": parse_ref(ref).text}
         place = _server_path()
         if place:
             # The hub takes whoever it is to their own server.

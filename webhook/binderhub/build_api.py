@@ -5,28 +5,23 @@ By its protocol everything is an event of a stream with the status 200, refusals
 built joins, gets its log from the start, and may leave without stopping it.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import structlog
 from flask import Blueprint, Response, request
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.orm import Session
 from werkzeug.routing import BaseConverter, PathConverter
 
 from base.repository_names import GITHUB, provider_of
-from db.database import Database
-from db.models import Repository
-from db.queue.enqueue import Enqueued
 from db.records import builds
+from db.records.build_fields import utc_isoformat
 from db.records.logs import START
-from db.status import EnqueueOutcome, HeartbeatResult, Status, Trigger
-from webhook.access import build_rules
+from db.status import EnqueueOutcome, HeartbeatResult, Trigger
+from webhook.access.allowed_repositories import check_allowed
 from webhook.access.auth import Guard
 from webhook.access.concurrency_limit import LimitReached
-from webhook.access.permissions import User
 from webhook.binderhub.events import (
     CONTENT_TYPE,
     RETRY_BROKEN,
@@ -36,16 +31,13 @@ from webhook.binderhub.events import (
     failed,
     ready,
 )
-from webhook.binderhub.spec import Spec, parse_spec, raw_path
+from webhook.binderhub.spec import parse_provider_spec, raw_path
 from webhook.builds.backoff import rebuild_allowed_at
-from webhook.builds.build_json import utc_isoformat
 from webhook.builds.service import BuildRequest, BuildService
-from webhook.http.errors import RESOLVE_ERROR_STATUS, HttpError
-from webhook.lookup.lookup import Hit, Lookup, Miss
+from webhook.http.errors import HttpError, ResolveError
+from webhook.lookup.lookup import Hit, Miss
 from webhook.lookup.resolve import BUILD_MAX_AGE, Resolved
-from webhook.lookup.revision import ResolveError
 from webhook.monitoring.metrics import Metrics
-from webhook.settings import WebSettings
 from webhook.streaming.connection import Connection, ViewerGone
 from webhook.streaming.log_streams import LogStreams
 
@@ -67,8 +59,7 @@ class _AnyPathConverter(BaseConverter):
 class BinderHubRequest:
     """One request, by somebody who may ask."""
 
-    spec: Spec
-    user: User
+    request: BuildRequest
     form: BinderHubFormat
     reconnects_to: str
     """The id of the build that a browser was told of before its connection broke, or ""."""
@@ -79,14 +70,10 @@ class BinderHubRequest:
 class BinderHubApi:
     """The build API of one deployment."""
 
-    settings: WebSettings
-    database: Database
-    lookup: Lookup
-    build_service: BuildService
+    builds: BuildService
     streams: LogStreams
     guard: Guard
     metrics: Metrics
-    clock: Callable[[], datetime]
 
     def blueprint(self) -> Blueprint:
         """Return the route, to be registered under the base path."""
@@ -101,7 +88,7 @@ class BinderHubApi:
         """Answer the events of one request."""
         try:
             events = self._errors_as_events(self.events(self._parse_request()))
-        except (HttpError, ResolveError) as exc:
+        except HttpError as exc:
             events = iter([self._refusal(exc)])
         if request.method == "HEAD":
             events = iter(())
@@ -112,7 +99,7 @@ class BinderHubApi:
         return answer
 
     def _parse_request(self) -> BinderHubRequest:
-        """Read the request. Raises HttpError or ResolveError."""
+        """Read the request. Raises HttpError."""
         if request.method not in ("GET", "HEAD"):
             raise HttpError(405, "method_not_allowed", "Ask with GET.")
         only = request.args.get("build_only", "").lower() == "true"
@@ -121,34 +108,32 @@ class BinderHubApi:
             raise HttpError(400, "not_acceptable", f"Missing Accept header: {CONTENT_TYPE}")
         self.guard.check(request)
         self.guard.check_may_start(request)
-        settings = self.settings
+        settings = self.builds.settings
         raw = raw_path(request.environ, f"{settings.base_url}build/")
-        spec = parse_spec(raw, git_hosts=settings.git_hosts, github_url=settings.github_url)
-        allowed, banned = settings.allowed_repositories, settings.banned_repositories
-        if code := build_rules.refusal(spec.full_name, allowed=allowed, banned=banned):
-            raise HttpError(403, code, "This service does not serve that repository; ask its admin.")
+        spec = parse_provider_spec(raw, git_hosts=settings.git_hosts, github_url=settings.github_url)
+        check_allowed(spec.full_name, settings)  # before the first event: a refusal is the only one
+        build_request = BuildRequest(*spec, self.guard.user(), Trigger.LAUNCH)
         # The polyfill for browsers without an EventSource puts it into the query.
         before = request.headers.get("Last-Event-ID") or request.args.get("lastEventId", "")
         form, connection = BinderHubFormat(launch=not only), Connection.of(request.environ)
-        return BinderHubRequest(spec, self.guard.user(), form, before, connection)
+        return BinderHubRequest(build_request, form, before, connection)
 
     def events(self, binder_request: BinderHubRequest) -> Iterator[bytes]:
-        """Yield the whole stream of one request. Raises HttpError and ResolveError, which end it."""
-        found = self.lookup.find(*binder_request.spec, binder_request.user, max_age=BUILD_MAX_AGE)
-        if isinstance(found, Miss) and found.state == "unknown_ref" and binder_request.spec.ref in _RENAMED:
-            yield event("waiting", f"There is no {binder_request.spec.ref}. Trying again with HEAD...")
-            found = self.lookup.find(
-                binder_request.spec.full_name, "HEAD", binder_request.user, max_age=BUILD_MAX_AGE
-            )
+        """Yield the whole stream of one request. Raises HttpError, which ends it."""
+        build_request = binder_request.request
+        found = self.builds.find_image(build_request, max_age=BUILD_MAX_AGE)
+        if isinstance(found, Miss) and found.state == "unknown_ref" and build_request.ref in _RENAMED:
+            yield event("waiting", f"There is no {build_request.ref}. Trying again with HEAD...")
+            found = self.builds.find_image(replace(build_request, ref="HEAD"), max_age=BUILD_MAX_AGE)
         if isinstance(found, Hit):
             self.metrics.count_build_request("cached")
             yield _cached(found, binder_request)
-            if self.lookup.is_use_due(found):
-                self.lookup.record_use(found.image_id)
+            if self.builds.lookup.is_use_due(found):
+                self.builds.lookup.record_use(found.image_id)
             return
-        if found.commit is None:
+        if found.resolved is None:
             raise ResolveError(found.state, found.message)
-        if found.stale:
+        if found.resolved.stale:
             yield event(
                 "waiting", f"{_server(found)} cannot be reached; going on with the last known commit."
             )
@@ -161,7 +146,7 @@ class BinderHubApi:
             self.metrics.count_build_request(EnqueueOutcome.JOINED)
             build_id = stopping
         else:
-            started = self._start(found, binder_request)
+            started = self._start(found, found.resolved, binder_request)
             if isinstance(started, bytes):
                 yield started
                 return
@@ -170,10 +155,10 @@ class BinderHubApi:
 
     def _recent_failure(self, miss: Miss, binder_request: BinderHubRequest) -> tuple[int, bytes] | None:
         """Return the commit's build and what to say of it, where it is over and not to be started again yet."""
-        if miss.build is None or miss.state not in (Status.FAILED, Status.CANCELLED):
+        if miss.build is None or miss.state not in ("failed", "cancelled"):
             return None
-        now = self.clock()
-        with self.database.read() as session:
+        now = self.builds.clock()
+        with self.builds.database.read() as session:
             build = builds.get(session, miss.build)
             if build is None or build.finished_at is None:
                 return None
@@ -189,44 +174,37 @@ class BinderHubApi:
 
     def _cancelling_build(self, miss: Miss) -> int | None:
         """Return the commit's build if it is being cancelled: a GET, which browsers repeat, does not undo that."""
-        if miss.build is None or miss.state != Status.RUNNING:
+        if miss.build is None or miss.state != "running":
             return None
-        with self.database.read() as session:
+        with self.builds.database.read() as session:
             is_cancelled = builds.cancel_requested(session, miss.build) is HeartbeatResult.CANCEL
         return miss.build if is_cancelled else None
 
-    def _start(self, miss: Miss, binder_request: BinderHubRequest) -> int | bytes:
-        """Put the wish into the queue, and return its build; or the end of the stream where the image is there."""
-        assert miss.commit is not None  # noqa: S101 -- the caller has seen to it
-        if miss.stale and miss.state not in (Status.QUEUED, Status.RUNNING):
+    def _start(self, miss: Miss, resolved: Resolved, binder_request: BinderHubRequest) -> int | bytes:
+        """Enqueue a build and return its id, or the end of the stream if the image exists by now."""
+        if resolved.stale and miss.state not in ("queued", "running"):
             message = (
                 f"{_server(miss)} cannot be reached, and the last known commit has no image. Try again later."
             )
             raise ResolveError("github_unreachable", message)
-        resolved = Resolved(miss.commit, miss.ref or "", miss.default_branch, miss.stale, miss.private)
-        build_request = BuildRequest(miss.repository, resolved, Trigger.LAUNCH, binder_request.user)
-
-        def told(_session: Session, answer: Enqueued, _repository: Repository) -> int | bytes:
-            self.metrics.count_build_request("cached" if answer.image is not None else answer.outcome.value)
-            if answer.image is not None:
-                which = {"commit": miss.commit, "ref": miss.ref, "cached": True}
-                return ready(
-                    answer.image.name, "Done! Found built image", which, launch=binder_request.form.launch
-                )
-            assert answer.build is not None  # noqa: S101 -- enqueue gives one of the two
-            return answer.build.id
-
-        return self.build_service.enqueue(build_request, told)
+        requested = self.builds.enqueue(replace(binder_request.request, full_name=miss.repository), resolved)
+        self.metrics.count_build_request("cached" if requested.image else requested.outcome.value)
+        if requested.image is not None:
+            fields = {"commit": resolved.commit, "ref": resolved.ref, "cached": True}
+            launch = binder_request.form.launch
+            return ready(requested.image.name, "Done! Found built image", fields, launch=launch)
+        assert requested.build_id is not None  # noqa: S101 -- a request gives an image or a build
+        return requested.build_id
 
     def _follow(self, build_id: int, binder_request: BinderHubRequest) -> Iterator[bytes]:
         """Yield a build's log from its start to its end, and how it ended."""
         try:
             viewer = self.streams.open(
-                build_id, START, binder_request.user, binder_request.form, binder_request.connection
+                build_id, START, binder_request.request.user, binder_request.form, binder_request.connection
             )
         except LimitReached as exc:
             self.metrics.count_refused_viewer()
-            message = f"{exc}. Ask again in a minute; build {build_id} goes on meanwhile."
+            message = f"{exc.reason}. Ask again in a minute; build {build_id} goes on meanwhile."
             raise HttpError(exc.status, "too_many_streams", message, {"Retry-After": "60"}) from None
         if viewer is None:
             raise HttpError(410, "unknown_build", "The build is not on record any more. Ask again.")
@@ -240,7 +218,7 @@ class BinderHubApi:
         """Yield a stream, and whatever goes wrong in it as its last event."""
         try:
             yield from events
-        except (HttpError, ResolveError) as exc:
+        except HttpError as exc:
             yield self._refusal(exc)
         except (OperationalError, InterfaceError, PoolTimeout) as exc:
             log.error("binder.database_away", error=type(exc).__name__, exc_info=exc)
@@ -253,11 +231,14 @@ class BinderHubApi:
             message = "Something went wrong in the service; its log says what. Tell its admin."
             yield failed(message, status_code=500)
 
-    def _refusal(self, exc: HttpError | ResolveError) -> bytes:
+    def _refusal(self, exc: HttpError) -> bytes:
         """Return why there is nothing else to say, as the only event or the last."""
         self.metrics.count_build_request("refused")
         if isinstance(exc, ResolveError):
-            return failed(str(exc), status_code=RESOLVE_ERROR_STATUS.get(exc.code, 400), code=exc.code)
+            # BinderHub answers 400 to a spec that it cannot read, where our API answers 422. No `retry_after`: its
+            # clients would repeat a lookup by themselves, which a user has to correct or start again.
+            status = 400 if exc.status == 422 else exc.status
+            return failed(str(exc), status_code=status, code=exc.code)
         seconds = int(exc.headers.get("Retry-After", 0)) or None
         which = {"status_code": exc.status, "code": exc.code, "retry_after": seconds}
         return failed(str(exc), which, retry=seconds * 1000 if seconds else RETRY_FAILED)
@@ -268,7 +249,7 @@ def _cached(hit: Hit, binder_request: BinderHubRequest) -> bytes:
     if hit.stale:
         message += f" of the last known commit, since {_server(hit)} cannot be reached"
     which = {"commit": hit.commit, "ref": hit.ref or None, "cached": True, "stale": hit.stale or None}
-    return ready(hit.image, message, which, launch=binder_request.form.launch)
+    return ready(hit.name, message, which, launch=binder_request.form.launch)
 
 
 def _server(found: Hit | Miss) -> str:

@@ -7,21 +7,14 @@ is taken as it was sent.
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from webhook.http.errors import HttpError
 from webhook.lookup.git_address import parse_address
-from webhook.lookup.revision import parse_repository
+from webhook.lookup.revision import Spec, parse_spec
 
 SUPPORTED = "gh/<org>/<repo>/<ref> and git/<URL-encoded address>/<ref>"
-
-
-class Spec(NamedTuple):
-    """A repository as we name it, and a ref as it was written."""
-
-    full_name: str
-    ref: str
 
 
 def raw_path(environ: Mapping[str, Any], prefix: str) -> str:
@@ -38,16 +31,14 @@ def raw_path(environ: Mapping[str, Any], prefix: str) -> str:
     return raw.removeprefix(prefix)
 
 
-def parse_spec(raw: str, *, git_hosts: Iterable[str], github_url: str) -> Spec:
+def parse_provider_spec(raw: str, *, git_hosts: Iterable[str], github_url: str) -> Spec:
     """Return the repository and the ref of `<provider>/<spec>`; without a ref, HEAD is meant.
 
     Raises HttpError 400 for a provider that is not supported, or ResolveError.
     """
     provider, _, spec = raw.rstrip("/").partition("/")
     if provider == "gh":
-        org, _, rest = unquote(spec).partition("/")
-        repository, _, ref = rest.partition("/")
-        return Spec(parse_repository(f"{org}/{repository}", github_url), ref or "HEAD")
+        return parse_spec(unquote(spec), github_url)
     if provider == "git":
         address, _, ref = spec.partition("/")
         if unquote(address).rstrip(":").lower() in ("http", "https"):

@@ -88,7 +88,7 @@ class BuildListing:
         return nothing and self.query.before is None and not self.query.is_filtered
 
 
-def parse(given: Mapping[str, str], github_url: str) -> BuildQuery:
+def parse_query(given: Mapping[str, str], github_url: str) -> BuildQuery:
     """Return the wishes of an address. Raises HttpError where one cannot be read."""
     values = {name: given.get(name, "").strip() for name in _NAMES}
     values["q"] = values["q"][:_MAX_SEARCH_LENGTH]

@@ -1,13 +1,12 @@
-"""From somebody's wish for an image to a place in the queue, for our API and for BinderHub's alike.
+"""Request, find, rebuild, cancel and describe builds: the rules that the API, BinderHub's API and the pages share.
 
-What a push wishes for goes its own way, in its delivery's transaction: `webhook/github/handlers.py`.
+A push enqueues its build in the transaction of its delivery: `webhook/github/handlers.py`.
 """
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TypeVar
 
 import structlog
 from sqlalchemy.exc import IntegrityError
@@ -15,122 +14,229 @@ from sqlalchemy.orm import Session
 
 from base.repository_names import provider_of
 from db.database import Database
-from db.models import Repository
-from db.queue import enqueue, quota
+from db.models import Build, Image, Repository
+from db.queue import enqueue, quota, transitions
 from db.queue.enqueue import Enqueued
 from db.queue.quota import UserQuota
-from db.records import refs, repositories
-from db.records.repositories import RepositoryDescription
-from db.status import EnqueueOutcome, Trigger
-from webhook.access.permissions import User
+from db.records import builds, images, refs, repositories
+from db.status import CancelResult, EnqueueOutcome, Trigger
+from webhook.access.allowed_repositories import check_allowed
+from webhook.access.permissions import User, may_change, may_see, may_see_build
+from webhook.builds.build_json import BuildDescriber, image_json
+from webhook.builds.json_types import BuildJson, RequestedJson
 from webhook.http.errors import HttpError
-from webhook.lookup.resolve import Resolved
+from webhook.http.parameters import unknown_build
+from webhook.lookup.lookup import Hit, Lookup, Miss
+from webhook.lookup.resolve import BUILD_MAX_AGE, LOOKUP_MAX_AGE, Resolved, Resolver
+from webhook.lookup.revision import parse_ref
+from webhook.settings import WebSettings
 
 _ATTEMPTS = 3
-_LS_REMOTE_AGE = timedelta(minutes=1)  # more than has passed since GitHub was asked
-_RETRY_AFTER = 60  # seconds after which it makes sense to look whether a build has ended
-
-T = TypeVar("T")
+_LS_REMOTE_AGE = timedelta(minutes=1)  # longer than the time since GitHub was asked
+_RETRY_AFTER = 60  # seconds until one of the user's builds may have ended
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class BuildRequest:
-    """Whose image is wanted, at which commit, and by whom."""
+    """Who asks for the image of which repository and ref."""
 
     full_name: str
-    resolved: Resolved
-    trigger: Trigger
+    ref: str
+    """A branch, tag or commit as the user wrote it."""
     user: User
+    trigger: Trigger = Trigger.MANUAL
     force: bool = False
-    """Build although an image exists."""
+    """Build even if the image exists."""
 
 
+@dataclass(frozen=True, slots=True)
+class RequestedBuild:
+    """The result of a request: the id of a new or active build, or the image if it exists already."""
+
+    outcome: EnqueueOutcome
+    repository: str
+    resolved: Resolved
+    build_id: int | None = None
+    image: Image | None = None
+
+
+@dataclass(frozen=True)
 class BuildService:
-    """Puts wishes into the queue of one deployment, whose images are made by `recipe`."""
+    """The builds of one deployment, whose images are built with `recipe`."""
 
-    def __init__(
-        self, database: Database, recipe: str, clock: Callable[[], datetime], allowance: UserQuota
-    ) -> None:
-        """`allowance` is what anybody may have who is told apart and is no admin."""
-        self._database = database
-        self._recipe = recipe
-        self._clock = clock
-        self._allowance = allowance
+    settings: WebSettings
+    database: Database
+    resolver: Resolver
+    lookup: Lookup
+    describer: BuildDescriber
+    recipe: str
+    clock: Callable[[], datetime]
 
-    def enqueue(self, build_request: BuildRequest, told: Callable[[Session, Enqueued, Repository], T]) -> T:
-        """Ask for the image, and return what `told` makes of the answer within the same transaction.
+    def find_image(self, request: BuildRequest, *, max_age: timedelta = LOOKUP_MAX_AGE) -> Hit | Miss:
+        """Return the image of a repository and ref, or why there is none.
 
-        Raises HttpError: 429 where whoever asks has too many builds already, 503 where too much happened to the
-        build at the same moment.
+        GitHub's answer is not older than `max_age`. Raises ResolveError, or HttpError 403 if the settings do not
+        allow the repository.
+        """
+        check_allowed(request.full_name, self.settings)
+        return self.lookup.find(request.full_name, request.ref, request.user, max_age=max_age)
+
+    def request(self, request: BuildRequest) -> RequestedBuild:
+        """Resolve the ref and enqueue a build, unless the image exists.
+
+        Raises what `find_image` and `enqueue` raise.
+        """
+        check_allowed(request.full_name, self.settings)
+        revision = parse_ref(request.ref)
+        resolved = self.resolver.resolve(request.full_name, revision, request.user, max_age=BUILD_MAX_AGE)
+        return self.enqueue(request, resolved)
+
+    def rebuild(self, build_id: int, user: User) -> RequestedBuild:
+        """Build the commit of a build again. Raises HttpError, also if the user lost access to the repository."""
+        with self.database.read() as session:
+            build = self.get_changeable(session, build_id, user)
+        if not may_see(user, build.repository):
+            message = "You no longer have access to the repository of this build. Ask an admin for access."
+            raise HttpError(403, "not_yours", message)
+        request = BuildRequest(build.repository.full_name, build.commit, user, force=True)
+        check_allowed(request.full_name, self.settings)
+        return self.enqueue(request, Resolved(build.commit, build.ref))
+
+    def enqueue(self, request: BuildRequest, resolved: Resolved) -> RequestedBuild:
+        """Enqueue a build of a resolved commit, join the active one, or return the image that exists.
+
+        Raises HttpError: 429 if the user reached a limit, 503 if concurrent requests got in the way each time.
         """
         for attempt in range(_ATTEMPTS):
             try:
-                return self._enqueue_once(build_request, told)
+                requested = self._enqueue_once(request, resolved)
             except (enqueue.EnqueueConflict, IntegrityError) as exc:
                 log.info("build.request_retried", attempt=attempt, error=type(exc).__name__)
-        raise HttpError(503, "try_again", "Too much happened to that build at once. Try again.")
+                continue
+            outcome, name = requested.outcome.value, requested.repository
+            log.info("build.requested", outcome=outcome, repository=name, commit=resolved.commit)
+            return requested
+        message = "Too many requests changed this build at the same time. Try again in a few seconds."
+        raise HttpError(503, "try_again", message, {"Retry-After": "5"})
 
-    def _enqueue_once(
-        self, build_request: BuildRequest, told: Callable[[Session, Enqueued, Repository], T]
-    ) -> T:
-        now = self._clock()
-        is_free = build_request.user.is_admin or build_request.user.is_service
-        limited_user = None if is_free else build_request.user.name
-        with self._database.write() as session:
-            if limited_user is not None:
-                quota.lock_user(session, limited_user)
-            repository = _repository(session, build_request, now)
-            asked = enqueue.enqueue(
-                session,
-                repository=repository,
-                ref=build_request.resolved.ref,
-                commit=build_request.resolved.commit,
-                recipe=self._recipe,
-                trigger=build_request.trigger,
-                requested_by=build_request.user.name,
-                force=build_request.force,
-                now=now,
-            )
-            if limited_user is not None and asked.outcome is EnqueueOutcome.QUEUED:
-                self._check_allowance(session, limited_user, now)
-            answer = told(session, asked, repository)
-        outcome, commit = asked.outcome.value, build_request.resolved.commit
-        log.info("build.requested", outcome=outcome, repository=build_request.full_name, commit=commit)
+    def cancel(self, build_id: int, user: User) -> CancelResult:
+        """Cancel a build: a queued one now, a running one with its builder's next heartbeat.
+
+        Raises HttpError: 403 if the user may not cancel it, 404 if they may not see it, 409 if it has ended.
+        """
+        with self.database.write() as session:
+            build = self.get_changeable(session, build_id, user)
+            outcome = transitions.cancel(session, build.id, by=user.name, now=self.clock())
+        if outcome is CancelResult.TOO_LATE:
+            raise HttpError(409, "already_finished", "The build has already finished.")
+        log.info("build.cancel_requested", build=build_id, outcome=outcome.value)
+        return outcome
+
+    def get(self, session: Session, build_id: int, user: User) -> Build:
+        """Return a build with its repository. Raises HttpError 404 unless the user may see it.
+
+        The error is the same as for a build that does not exist: the existence of a private build is private.
+        """
+        build = builds.get(session, build_id)
+        if build is None or not may_see_build(user, build):
+            raise unknown_build()
+        return build
+
+    def get_changeable(self, session: Session, build_id: int, user: User) -> Build:
+        """Return a build that the user may cancel and rebuild. Raises HttpError 404 or 403."""
+        build = self.get(session, build_id, user)
+        if not may_change(user, build):
+            message = "Only admins and the user who requested this build can cancel or rebuild it."
+            raise HttpError(403, "not_yours", message)
+        return build
+
+    def describe(self, build_id: int, user: User) -> BuildJson:
+        """Return a build as JSON. Raises HttpError 404 unless the user may see it."""
+        with self.database.read() as session:
+            return self.describer.build(session, self.get(session, build_id, user), self.clock())
+
+    def describe_requested(self, requested: RequestedBuild) -> RequestedJson:
+        """Return the result of a request as JSON."""
+        resolved = requested.resolved
+        answer: RequestedJson = {"outcome": requested.outcome}
+        if resolved.stale:
+            answer["stale"] = True
+        if requested.image is not None:
+            answer["image"] = image_json(requested.image, repository=requested.repository, ref=resolved.ref)
+        if requested.build_id is not None:
+            with self.database.read() as session:
+                build = builds.get(session, requested.build_id)
+                if build is None:
+                    raise unknown_build()  # removed within the last moment
+                answer["build"] = self.describer.build(session, build, self.clock())
         return answer
 
-    def _check_allowance(self, session: Session, name: str, now: datetime) -> None:
-        used = quota.find_excess(session, name, self._allowance, now)
-        if not used:
+    def _enqueue_once(self, request: BuildRequest, resolved: Resolved) -> RequestedBuild:
+        now, user = self.clock(), request.user
+        limited_user = None if user.is_admin or user.is_service else user.name
+        with self.database.write() as session:
+            if limited_user is not None:
+                quota.lock_user(session, limited_user)
+            repository = _record_repository(session, request.full_name, resolved, now)
+            enqueued = enqueue.enqueue(
+                session,
+                repository=repository,
+                ref=resolved.ref,
+                commit=resolved.commit,
+                recipe=self.recipe,
+                trigger=request.trigger,
+                requested_by=user.name,
+                force=request.force,
+                now=now,
+            )
+            if limited_user is not None and enqueued.outcome is EnqueueOutcome.QUEUED:
+                self._check_quota(session, limited_user, now)
+            if enqueued.image is not None:
+                images.record_use(session, enqueued.image, now)
+        return _requested(enqueued, repository, resolved)
+
+    def _check_quota(self, session: Session, name: str, now: datetime) -> None:
+        limit = UserQuota(self.settings.user_active_builds, self.settings.user_builds_per_hour)
+        excess = quota.find_excess(session, name, limit, now)
+        if not excess:
             return
-        log.info("build.refused", by=name, active=used.active, next_request_at=used.next_request_at)
-        if used.next_request_at is not None:
-            wait = max(1, math.ceil((used.next_request_at - now).total_seconds()))
+        log.info("build.refused", by=name, active=excess.active, next_request_at=excess.next_request_at)
+        if excess.next_request_at is not None:
+            wait = max(1, math.ceil((excess.next_request_at - now).total_seconds()))
             message = (
-                f"You have asked for {self._allowance.per_hour} builds within an hour, which is all that one "
-                f"user may. Ask again at {used.next_request_at:%H:%M} UTC (in {math.ceil(wait / 60)} min)."
+                f"You reached your limit of {limit.per_hour} builds an hour. "
+                f"Try again at {excess.next_request_at:%H:%M} UTC (in {math.ceil(wait / 60)} min)."
             )
         else:
             wait = _RETRY_AFTER
             message = (
-                f"You have {self._allowance.active} builds waiting or running, which is all that one user may. "
-                "Ask again when one of them has ended, or cancel one."
+                f"You reached your limit of {limit.active} queued and running builds. "
+                "Wait until one has finished, or cancel one."
             )
         raise HttpError(429, "too_many_builds", message, {"Retry-After": str(wait)})
 
 
-def _repository(session: Session, build_request: BuildRequest, now: datetime) -> Repository:
-    """Return the repository's record, made or corrected; the name on record stays as GitHub wrote it."""
-    provider = provider_of(build_request.full_name)
-    known = repositories.find(session, provider, build_request.full_name)
-    told = RepositoryDescription(
-        default_branch=build_request.resolved.default_branch, private=build_request.resolved.private
+def _requested(enqueued: Enqueued, repository: Repository, resolved: Resolved) -> RequestedBuild:
+    requested = RequestedBuild(enqueued.outcome, repository.full_name, resolved, image=enqueued.image)
+    return requested if enqueued.build is None else replace(requested, build_id=enqueued.build.id)
+
+
+def _record_repository(session: Session, full_name: str, resolved: Resolved, now: datetime) -> Repository:
+    """Insert or update the record of a repository; a known one keeps its spelling, which is GitHub's."""
+    provider = provider_of(full_name)
+    known = repositories.find(session, provider, full_name)
+    repository = repositories.record(
+        session,
+        full_name=full_name if known is None else known.full_name,
+        provider=provider,
+        default_branch=resolved.default_branch,
+        private=resolved.private,
+        now=now,
     )
-    name = build_request.full_name if known is None else known.full_name
-    repository = repositories.record(session, full_name=name, provider=provider, now=now, **told)
-    if known is None and build_request.resolved.ref:
-        # Now that it is on record: what it was found at, for when GitHub cannot be asked.
-        head, at = build_request.resolved, now - _LS_REMOTE_AGE
-        refs.record_ls_remote(session, repository, ref=head.ref, commit=head.commit, now=at)
+    if known is None and resolved.ref:
+        # Record the ref too, for lookups while GitHub is unreachable.
+        at = now - _LS_REMOTE_AGE
+        refs.record_ls_remote(session, repository, ref=resolved.ref, commit=resolved.commit, now=at)
     return repository

@@ -17,7 +17,8 @@ from db.queue import enqueue, supersede
 from db.records import refs, repositories
 from db.records.repositories import KnownRepository
 from db.status import Trigger
-from webhook.access import build_rules
+from webhook.access.allowed_repositories import refusal
+from webhook.github import push_rules
 from webhook.github.payload import (
     HookRemoved,
     PayloadRepository,
@@ -57,7 +58,7 @@ class DeliveryHandlers:
 
     def push(self, session: Session, push: Push, now: datetime) -> HandlerResult:
         """Record where the ref stands now, and ask for its image unless a rule says no."""
-        refused = self._refusal(push.source)
+        refused = refusal(push.source.full_name, self.settings)
         if refused and _known(session, push.source) is None:
             return HandlerResult("refused", refused)
         repository = _record(session, push.source, now, webhook_active=True)
@@ -92,7 +93,7 @@ class DeliveryHandlers:
             return HandlerResult("ignored", "covered_by_push")
         if not self.settings.fork_pull_requests:
             return HandlerResult("ignored", "fork_pull_requests_off")
-        if refused := self._refusal(pull.source):
+        if refused := refusal(pull.source.full_name, self.settings):
             return HandlerResult("refused", refused)
         repository = _record(session, pull.source, now)
         is_newest = refs.record_push(
@@ -140,7 +141,7 @@ class DeliveryHandlers:
         """Note that the repository's pushes will arrive, if the hook says so."""
         if ping.source is None or not ping.delivers_pushes:
             return HandlerResult("pong")
-        if refused := self._refusal(ping.source):
+        if refused := refusal(ping.source.full_name, self.settings):
             return HandlerResult("refused", refused)
         return HandlerResult("pong", repository=_record(session, ping.source, now, webhook_active=True))
 
@@ -167,14 +168,10 @@ class DeliveryHandlers:
         cancelled = supersede.cancel_repository(session, repository, now=now)
         return HandlerResult("repository_deleted", repository=repository, cancelled=cancelled)
 
-    def _refusal(self, source: PayloadRepository) -> str | None:
-        allowed, banned = self.settings.allowed_repositories, self.settings.banned_repositories
-        return build_rules.refusal(source.full_name, allowed=allowed, banned=banned)
-
     def _skip_reason(self, push: Push) -> str | None:
-        if not build_rules.builds_ref(push.ref, self.settings.ref_filters):
+        if not push_rules.builds_ref(push.ref, self.settings.ref_filters):
             return "ref_filter"
-        marker = build_rules.skip_marker(push.message)
+        marker = push_rules.skip_marker(push.message)
         return marker and f"commit message: {marker}"
 
     def _overtaken_reason(self, session: Session, repository: KnownRepository, push: Push) -> str | None:

@@ -12,14 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from webhook.github.payload_fields import MalformedPayload, PayloadFields
+from webhook.lookup.git_names import FULL_NAME, is_ref
 
 __all__ = ["MalformedPayload"]
 
-_FULL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}/(?!\.{1,2}$)[A-Za-z0-9_.-]{1,100}")
-# git-check-ref-format(1), as one list of what must not be there.
-_BAD_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\\ud800-\udfff]|\.\.|@\{|//|/\.|\.lock(/|$)|[./]$")
 _UNSTORABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
-_MAX_REF_BYTES = 255  # a ref is a file name for git, and GitHub refuses longer ones
 _MAX_LINE = 200
 
 
@@ -135,13 +132,6 @@ def action_of(payload: object) -> str | None:
     return action if isinstance(action, str) and re.fullmatch(r"[a-z_-]{1,64}", action) else None
 
 
-def is_ref(ref: str) -> bool:
-    """Tell whether git would accept a full ref name (`refs/heads/main`)."""
-    if len(ref.encode("utf-8", "surrogatepass")) > _MAX_REF_BYTES:
-        return False
-    return ref.startswith("refs/") and _BAD_REF.search(ref) is None
-
-
 def _push(delivery: PayloadFields) -> Push | Ignored:
     ref = delivery.text("ref")
     if not is_ref(ref):
@@ -232,7 +222,7 @@ def _source(delivery: PayloadFields) -> PayloadRepository:
     repository = delivery.object("repository")
     number = repository.number("id")
     full_name = repository.text("full_name")
-    if not _FULL_NAME.fullmatch(full_name):
+    if not FULL_NAME.fullmatch(full_name):
         raise repository.malformed("full_name", "org/repo")
     branch = repository.optional_text("default_branch")
     if branch is not None and not is_ref(f"refs/heads/{branch}"):

@@ -3,12 +3,11 @@
 Pure. A delivery's contents are written by anybody who can push, so nothing of it is taken on trust.
 """
 
-import re
 from datetime import UTC, datetime
 
-MAX_ID = 2**63 - 1
+from webhook.lookup.git_names import COMMIT
 
-_COMMIT = re.compile(r"[0-9a-fA-F]{40}|[0-9a-fA-F]{64}")
+MAX_ID = 2**63 - 1
 
 
 class MalformedPayload(ValueError):
@@ -56,7 +55,7 @@ class PayloadFields:
 
     def commit(self, name: str) -> str:
         value = self.text(name)
-        if not _COMMIT.fullmatch(value):
+        if not COMMIT.fullmatch(value):
             raise self.malformed(name, "40 or 64 hexadecimal digits")
         return value.lower()
 

@@ -1,13 +1,14 @@
-"""The hub's question: which image is `org/repo` at `main`?
+"""Find the image of a repository and ref, as a hub asks for it before it starts a server.
 
-An image that is there is found by one read of the records. Only where that fails is anything else looked at:
-GitHub, the state of the build, and an older image to fall back on.
+An image that exists is found with one read of the database. Only a miss asks GitHub, and reads the state of
+the build and an older image to fall back on.
 """
 
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal, cast
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -20,25 +21,37 @@ from db.queries.lookup import LookupRow
 from db.records import builds, images
 from db.status import Status
 from webhook.access.permissions import User
+from webhook.http.errors import ResolveError
 from webhook.lookup.resolve import LOOKUP_MAX_AGE, Resolved, Resolver, trusted_record
-from webhook.lookup.revision import ResolveError, parse_ref
+from webhook.lookup.revision import parse_ref
 
 USE_RECORDING_INTERVAL = timedelta(hours=1)
-"""How exactly an image's last use is recorded."""
+"""The precision of an image's recorded last use."""
+
+MissState = Literal[
+    "unknown_repository",
+    "unknown_ref",
+    "ambiguous_commit",
+    "none",
+    "queued",
+    "running",
+    "failed",
+    "cancelled",
+]
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """The image of exactly the commit that was asked for, by this deployment's recipe."""
+    """The image of the requested commit, built with the current recipe."""
 
     repository: str
     ref: str
     commit: str
     recipe: str
     image_id: int
-    image: str
+    name: str
     digest: str | None
     built_at: datetime | None
     last_used_at: datetime | None
@@ -47,37 +60,32 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Miss:
-    """There is no such image, or not yet.
+    """The requested commit has no image, or the request leads to no commit.
 
-    `state` is unknown_repository, unknown_ref, ambiguous_commit, or that of the commit's build: none, queued,
-    running, failed, cancelled. `fallback` is an image that may do: of the commit by another recipe, else the
-    last good one of the ref.
+    `state` is unknown_repository, unknown_ref or ambiguous_commit (then `resolved` is None), none, or the
+    status of the commit's build: queued, running, failed, cancelled. `fallback` is an image to use instead:
+    the commit's with another recipe, else the newest of the ref.
     """
 
     repository: str
-    state: str
+    state: MissState
     message: str
-    ref: str | None = None
-    commit: str | None = None
+    resolved: Resolved | None = None
     build: int | None = None
     fallback: Image | None = None
-    stale: bool = False
-    default_branch: str | None = None
-    private: bool | None = None
-    """As in `Resolved`."""
 
 
 _MESSAGES = {
-    "none": "This commit has no image yet and no build was asked for.",
-    "queued": "Its build waits for a builder.",
-    "running": "It is being built.",
-    "failed": "Its build failed.",
-    "cancelled": "Its build was cancelled.",
+    "none": "This commit has no image, and no build was requested.",
+    "queued": "The build is waiting for a builder.",
+    "running": "The build is running.",
+    "failed": "The build failed.",
+    "cancelled": "The build was cancelled.",
 }
 
 
 class Lookup:
-    """Answers for one deployment, whose images are made by `recipe`."""
+    """Finds images that were built with one recipe."""
 
     def __init__(
         self, database: Database, resolver: Resolver, recipe: str, clock: Callable[[], datetime]
@@ -92,10 +100,9 @@ class Lookup:
     def find(
         self, full_name: str, ref: str, user: User, *, max_age: timedelta = LOOKUP_MAX_AGE
     ) -> Hit | Miss:
-        """Return the image of a repository at a ref, or why there is none; `max_age` is as for `resolve`.
+        """Return the image of a repository and ref, or why there is none. `max_age` is that of `Resolver.resolve`.
 
-        A repository that `user` may not see is an unknown one. Raises ResolveError: bad_ref or
-        github_unreachable.
+        A repository that `user` may not see is unknown. Raises ResolveError: bad_ref or github_unreachable.
         """
         revision = parse_ref(ref)
         rows = self._resolver.recorded(full_name, revision)
@@ -107,7 +114,7 @@ class Lookup:
         except ResolveError as exc:
             if exc.code == "github_unreachable":
                 raise
-            return Miss(full_name, exc.code, str(exc))
+            return Miss(full_name, cast(MissState, exc.code), str(exc))
         return self._find_by_commit(full_name, resolved)
 
     def _hit(self, row: LookupRow, ref: str, *, stale: bool = False) -> Hit | None:
@@ -119,7 +126,7 @@ class Lookup:
             commit=row.commit,
             recipe=self._recipe,
             image_id=row.image_id,
-            image=row.image,
+            name=row.image,
             digest=row.digest,
             built_at=row.built_at,
             last_used_at=row.last_used_at,
@@ -138,23 +145,20 @@ class Lookup:
             rows[0].full_name if rows else full_name,
             state,
             message,
-            ref=resolved.ref,
-            commit=resolved.commit,
+            resolved,
             build=build.id if build is not None and state != "none" else None,
             fallback=fallback,
-            stale=resolved.stale,
-            default_branch=resolved.default_branch,
-            private=resolved.private,
         )
 
-    def _state(self, build: Build | None) -> tuple[str, str]:
-        # A success without an image was cleaned up since; a build by another recipe says nothing of this one.
+    def _state(self, build: Build | None) -> tuple[MissState, str]:
+        # The image of a successful build was removed since; a build with another recipe does not count.
         if build is None or build.recipe != self._recipe or build.status is Status.SUCCEEDED:
             return "none", _MESSAGES["none"]
-        return build.status.value, build.message or _MESSAGES[build.status.value]
+        state = cast(MissState, build.status.value)
+        return state, build.message or _MESSAGES[state]
 
     def is_use_due(self, hit: Hit) -> bool:
-        """Say whether this use of an image is to be recorded, by whoever asks first: once in USE_STEP."""
+        """Return True once per image and USE_RECORDING_INTERVAL: then the caller records the use."""
         now = self._clock()
         if hit.last_used_at is not None and now - hit.last_used_at < USE_RECORDING_INTERVAL:
             return False
@@ -169,7 +173,7 @@ class Lookup:
         return True
 
     def record_use(self, image_id: int) -> None:
-        """Note that an image was asked for. Never raises: the answer is out already."""
+        """Record that an image is in use. Never raises: the response has been sent already."""
         try:
             with self._database.write() as session:
                 image = session.get(Image, image_id)

@@ -1,8 +1,8 @@
-"""Asking GitHub (or another server) where a repository's refs stand: `git ls-remote`, with a time limit.
+"""List a repository's refs on GitHub or another git server: `git ls-remote`, with a time limit.
 
-git and not GitHub's REST API: it needs no token for public repositories, knows no hourly limit of 60 requests,
-and speaks to any server. All branches and tags are asked for: one answer then serves every ref of the repository
-(`webhook/lookup/remote_ref_cache.py`).
+git instead of GitHub's REST API: it needs no token for public repositories, has no limit of 60 requests an
+hour, and works with any server. It lists all branches and tags, so that one answer serves every ref of the
+repository (`webhook/lookup/remote_ref_cache.py`).
 """
 
 import io
@@ -28,7 +28,7 @@ from base.git_messages import is_hidden, is_redirect
 from base.repository_names import is_at_github, repository_url, server_url
 
 TIME_LIMIT = 10.0
-"""Seconds that one question may take."""
+"""Seconds that one `git ls-remote` may take."""
 
 _MAX_BYTES = 32 * 2**20  # about half a million refs
 _MAX_CHILDREN = 16
@@ -37,14 +37,14 @@ log = structlog.get_logger()
 
 
 class RepositoryMissing(Exception):
-    """GitHub shows no such repository: it does not exist, or it is private and we have no access.
+    """The server shows no such repository: it does not exist, or it is private and the service has no access.
 
-    Its text, where there is one, says more, in a sentence for whoever asked.
+    The text, if any, is a sentence for the user.
     """
 
 
 class Unreachable(Exception):
-    """GitHub did not answer in time, or not in a way that says anything of the repository."""
+    """The server did not answer in time, or its answer says nothing about the repository."""
 
 
 class _Moved(Exception):
@@ -53,20 +53,18 @@ class _Moved(Exception):
 
 @dataclass(frozen=True, slots=True)
 class AdvertisedRefs:
-    """A repository's refs and their commits, annotated tags followed to theirs."""
+    """A repository's refs and their commits; an annotated tag has the commit that it points to."""
 
     refs: dict[str, str] | ChainMap[str, str]
     default_branch: str | None
-    """The short name of the branch that HEAD stands for; None where it is detached or unborn."""
+    """The short name of the branch that HEAD points to; None if HEAD is detached or unborn."""
     asked_at: datetime
     private: bool = False
-    """Whether only the token has shown it."""
+    """Whether the repository is visible with the token only."""
 
 
 class LsRemote:
-    """The refs of the GitHub at one address, asked for with one token, and of other servers. Safe to use from many
-    threads.
-    """
+    """Lists refs of one GitHub, with a token if there is one, and of other git servers. Thread-safe."""
 
     def __init__(
         self,
@@ -76,7 +74,7 @@ class LsRemote:
         clock: Callable[[], datetime],
         hosts: Sequence[str] = (),
     ) -> None:
-        """`hosts` are those of REPO2HUB_GIT_HOSTS, which may be on a private network."""
+        """`hosts` is REPO2HUB_GIT_HOSTS: servers that may be on a private network."""
         self._github_url = github_url
         self._hosts = hosts
         self._token = token
@@ -86,33 +84,33 @@ class LsRemote:
         self._reading = threading.Lock()
 
     def list_refs(self, full_name: str, other_ref: str | None = None) -> AdvertisedRefs:
-        """Return the branches and tags of a repository, or only the other ref (refs/pull/7/head) that is named.
+        """Return the branches and tags of a repository, or only `other_ref` (such as refs/pull/7/head).
 
         Raises RepositoryMissing or Unreachable.
         """
         if not self._children.acquire(timeout=TIME_LIMIT):
-            raise Unreachable("too many questions to GitHub are open")
+            raise Unreachable("too many requests to git servers are running")
         try:
             asked_at = self._clock()
             output, private = self._ls_remote(full_name, other_ref)
-            with self._reading:  # one after another: refs take three times the memory of the text
-                return replace(parse(output, asked_at), private=private)
+            with self._reading:  # one at a time: parsed refs take three times the memory of the text
+                return replace(parse_ls_remote(output, asked_at), private=private)
         finally:
             self._children.release()
 
     def _ls_remote(self, full_name: str, other_ref: str | None) -> tuple[bytes, bool]:
-        """Return what git prints, and whether it took the token to see it."""
+        """Return what git prints, and whether it needed the token."""
         url = repository_url(self._github_url, full_name)
         try:
             try:
                 return self._run(full_name, url, other_ref), False
             except RepositoryMissing:
-                # Without the token first: what is private is not for everybody who asks this service.
+                # First without the token, to learn whether the repository is private.
                 if self._token is None or not is_at_github(full_name):
                     raise
                 return self._run(full_name, url, other_ref, self._token), True
             except _Moved:
-                # Where it leads is not asked: that may be anywhere.
+                # A redirect is not followed: it can lead anywhere.
                 return self._run(full_name, with_git_suffix(url), other_ref), False
         except _Moved:
             raise RepositoryMissing(
@@ -121,7 +119,7 @@ class LsRemote:
             ) from None
         except OSError as exc:
             log.error("ls_remote.no_git", error=str(exc))
-            raise Unreachable("git cannot be run on this host; install it") from exc
+            raise Unreachable("git is not installed on the host of this service") from exc
 
     def _run(self, full_name: str, url: str, other_ref: str | None, token: str | None = None) -> bytes:
         patterns = [other_ref] if other_ref else ["HEAD", "refs/heads/*", "refs/tags/*"]
@@ -162,7 +160,7 @@ class LsRemote:
             raise RepositoryMissing
         server = "GitHub" if is_at_github(full_name) else urlsplit(url).netloc
         raise Unreachable(
-            f"{server} did not answer in time" if not in_time else f"{server} could not be asked"
+            f"{server} did not answer in time" if not in_time else f"{server} could not be reached"
         )
 
     def _pinned(self, url: str) -> Sequence[tuple[str, str]]:
@@ -175,11 +173,11 @@ class LsRemote:
             log.warning("ls_remote.refused", server=server, reason=str(exc))
             raise RepositoryMissing(f"{server} {exc}.") from None
         except OSError as exc:
-            raise Unreachable(f"{server} could not be found") from exc
+            raise Unreachable(f"{server} was not found") from exc
 
 
 def _read(child: subprocess.Popen[bytes]) -> tuple[bytes, bool]:
-    """Return what the child wrote, and whether it ended by itself within the time limit."""
+    """Return what the child printed, and whether it ended within the time limit."""
     late = threading.Event()
 
     def stop() -> None:
@@ -203,8 +201,8 @@ def _kill(child: subprocess.Popen[bytes]) -> None:
         os.killpg(child.pid, signal.SIGKILL)
 
 
-def parse(output: bytes, asked_at: datetime) -> AdvertisedRefs:
-    """Read what `git ls-remote --symref` prints; a line that is none of its own is left out."""
+def parse_ls_remote(output: bytes, asked_at: datetime) -> AdvertisedRefs:
+    """Parse the output of `git ls-remote --symref`; lines of another form are skipped."""
     refs: dict[str, str] = {}
     peeled: dict[str, str] = {}
     default_branch = None

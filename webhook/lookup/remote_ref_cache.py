@@ -1,7 +1,7 @@
-"""What git servers said of their refs, kept for a short time and shared by all who ask meanwhile.
+"""Cache the refs that git servers list, for a short time, and share running requests between callers.
 
-Anybody may ask for any repository, so what is kept is bounded, by its age and by the number of refs in all, and so
-is the number of those who wait for an answer: each has a thread that a delivery may need.
+Users can ask for any repository, so the cache is bounded by age and by the total number of refs. The number
+of waiting callers is limited too: each of them occupies a thread that a delivery may need.
 """
 
 import threading
@@ -17,15 +17,15 @@ from webhook.access.permissions import User
 from webhook.lookup.ls_remote import TIME_LIMIT, AdvertisedRefs, LsRemote, RepositoryMissing, Unreachable
 
 REFS_MAX_AGE = timedelta(seconds=30)
-"""How long an answer is kept: nobody takes an older one."""
+"""How long an answer is kept."""
 
 MAX_WAITING = 48
-"""How many may wait for an answer at once: about half of the threads that are there beside the streams."""
+"""How many callers may wait for an answer at once: about half of the threads that serve requests."""
 
 _MAX_WAITING_PER_USER = 12
 _MAX_REFS = 500_000  # some 100 MB
-_MAX_ENTRIES = 1000  # answers, of which most say no more than that there is nothing
-_BACK_OFF = timedelta(seconds=5)  # how long a failure of the network is remembered
+_MAX_ENTRIES = 1000  # answers, most of which say that the repository does not exist
+_BACK_OFF = timedelta(seconds=5)  # how long a network failure is cached
 
 
 @dataclass(slots=True)
@@ -41,7 +41,7 @@ class _Entry:
         return age <= (min(max_age, _BACK_OFF) if failed else max_age).total_seconds()
 
     def wait_for_answer(self) -> AdvertisedRefs:
-        """Return the answer, or raise what it says, once it is there."""
+        """Wait for the answer, and return or raise it."""
         try:
             answer = self.answer.result(timeout=2 * TIME_LIMIT + 1)
         except TimeoutError as exc:
@@ -51,7 +51,7 @@ class _Entry:
         raise type(answer)(*answer.args)
 
     def size(self) -> int:
-        """Return how many refs it holds."""
+        """Return the number of refs."""
         if not self.answer.done() or self.answer.exception() is not None:
             return 0
         answer = self.answer.result()
@@ -59,28 +59,28 @@ class _Entry:
 
 
 class RemoteRefCache:
-    """The answers that one LsRemote got. Safe to use from many threads."""
+    """The answers of one LsRemote. Thread-safe."""
 
     def __init__(self, remote: LsRemote) -> None:
         self._remote = remote
         self._lock = threading.Lock()
-        self._entries: dict[tuple[str, str | None], _Entry] = {}  # the oldest first
+        self._entries: dict[tuple[str, str | None], _Entry] = {}  # oldest first
         self._concurrency = ConcurrencyLimit(
-            MAX_WAITING, _MAX_WAITING_PER_USER, "open questions to git servers"
+            MAX_WAITING, _MAX_WAITING_PER_USER, "waiting requests to git servers"
         )
 
-    def list(
+    def list_refs(
         self, full_name: str, user: User, *, max_age: timedelta, other_ref: str | None = None
     ) -> AdvertisedRefs:
-        """Return the branches and tags of a repository, and one other ref (refs/pull/7/head) where it is named.
+        """Return the branches and tags of a repository, and `other_ref` (such as refs/pull/7/head) if it is given.
 
-        An answer as old as `max_age` will do; those who ask at the same time share one question. Raises
-        RepositoryMissing or Unreachable, the latter at once where too many wait already, or `user` does.
+        The answer is not older than `max_age`; simultaneous callers share one request. Raises RepositoryMissing or
+        Unreachable, the latter immediately if too many callers wait already.
         """
         listing = self._answer(full_name, None, user, max_age)
         if other_ref is None:
             return listing
-        # Not kept together: there are as many other refs as somebody can name.
+        # Cached apart: a caller can name any number of other refs.
         other = self._answer(full_name, other_ref, user, max_age)
         return replace(
             listing,
@@ -101,9 +101,9 @@ class RemoteRefCache:
             try:
                 self._concurrency.acquire(user)
             except LimitReached as exc:
-                raise Unreachable(str(exc)) from None
+                raise Unreachable(exc.reason) from None
             if entry is None or mine:
-                self._entries.pop(key, None)  # to stand behind all others
+                self._entries.pop(key, None)  # to become the newest
                 entry = self._entries[key] = _Entry(time.monotonic())
         try:
             if mine:
@@ -117,15 +117,15 @@ class RemoteRefCache:
         try:
             entry.answer.set_result(self._remote.list_refs(full_name, other_ref))
         except (RepositoryMissing, Unreachable) as exc:
-            # Not the exception itself: by its traceback it would keep what git printed.
+            # A copy: the traceback of the exception would keep git's output in memory.
             entry.answer.set_result(type(exc)(*exc.args))
-        except BaseException as exc:  # whoever waits for the answer must get one
+        except BaseException as exc:  # or the waiting callers would never get an answer
             entry.answer.set_exception(exc)
         with self._lock:
             self._evict()
 
     def _evict(self) -> None:
-        """Forget what is too old, and the oldest of what is too much."""
+        """Remove entries that are too old, then the oldest until the limits hold."""
         earliest = time.monotonic() - REFS_MAX_AGE.total_seconds()
         refs = sum(entry.size() for entry in self._entries.values())
         for key, entry in tuple(self._entries.items()):

@@ -1,7 +1,7 @@
-"""From a revision to a commit: from the records, else by asking GitHub.
+"""Resolve a revision to a commit: from the database, else by asking GitHub.
 
-Where the repository's pushes arrive the records answer, and nobody is asked. What is recorded decides then: a
-recorded tag is not held up by the possibility of a branch of the same name that was never heard of.
+If the repository's pushes are delivered here, the recorded refs are current and decide alone: a recorded tag
+counts even though a branch of the same name, which would go first, might exist unrecorded.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,23 +17,24 @@ from db.queries import lookup
 from db.queries.lookup import LookupRow
 from db.records import builds, refs, repositories
 from webhook.access.permissions import User, may_see, may_see_private
+from webhook.http.errors import ResolveError
 from webhook.lookup.ls_remote import AdvertisedRefs, RepositoryMissing, Unreachable
 from webhook.lookup.remote_ref_cache import REFS_MAX_AGE, RemoteRefCache
-from webhook.lookup.revision import ResolveError, Revision, single_commit, unknown_repository
+from webhook.lookup.revision import Revision, single_commit, unknown_repository
 
 LOOKUP_MAX_AGE = REFS_MAX_AGE
-"""How old GitHub's answer may be for a lookup."""
+"""The maximum age of GitHub's answer for a lookup."""
 BUILD_MAX_AGE = timedelta(seconds=3)
-"""And for a build: who just pushed and asks for it means that commit."""
+"""And for a build: a user who has just pushed wants that commit."""
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A commit, and the full ref that it was found at: "" for a bare commit, HEAD for a detached one.
+    """A commit and the full ref that led to it: "" for a bare commit, HEAD for a detached HEAD.
 
-    `stale` says that GitHub could not be asked and an older answer was given.
+    `stale` means that GitHub was unreachable and this is the last known commit.
     """
 
     commit: str
@@ -41,17 +42,17 @@ class Resolved:
     default_branch: str | None = None
     stale: bool = False
     private: bool | None = field(default=None, compare=False)
-    """Whether only the service's token can see the repository, as was learnt just now; None: nothing new."""
+    """Whether GitHub shows the repository to the service's token only; None if it was not asked."""
 
 
 def trusted_record(
     revision: Revision, rows: Sequence[LookupRow], *, now: datetime, max_age: timedelta
 ) -> LookupRow | None:
-    """Return the record that answers a revision without asking anybody, or None."""
+    """Return the recorded ref or commit that answers a revision without asking GitHub, or None."""
     if revision.commit is not None:
         return rows[0] if rows else None
     for row in _by_precedence(revision, rows):
-        # No push tells of a pull request, so its head is known for as long as an answer of GitHub's counts.
+        # Pull requests are not pushed, so their recorded head counts only as long as an answer of GitHub.
         since = None if (row.ref or "").startswith("refs/pull/") else row.webhook_since
         if row.learnt_at is None or not refs.is_trusted(row.learnt_at, since, now=now, max_age=max_age):
             return None
@@ -66,9 +67,9 @@ def _by_precedence(revision: Revision, rows: Sequence[LookupRow]) -> list[Lookup
 
 
 class Resolver:
-    """Finds commits for one deployment: `recipe` is that of the images that its records are read with.
+    """Resolves revisions. `recipe` selects the images that recorded rows contain.
 
-    `per_user_visibility`: not everybody who asks may see everything.
+    `per_user_visibility` means that some users may not see every repository.
     """
 
     def __init__(
@@ -87,15 +88,15 @@ class Resolver:
         self._per_user_visibility = per_user_visibility
 
     def recorded(self, full_name: str, revision: Revision) -> list[LookupRow]:
-        """Return what is recorded of everything that a revision may mean; [] for an unknown repository."""
+        """Return the recorded rows of everything that a revision can mean; [] for an unknown repository."""
         provider = provider_of(full_name)
         named = (self._database, provider, full_name, self._recipe)
         return lookup.find_rows(*named, commit=revision.commit, refs=revision.refs)
 
     def can_see(self, user: User, rows: Sequence[LookupRow]) -> bool | None:
-        """Say whether somebody may see a repository by what is recorded of it; None: GitHub is to be asked first.
+        """Return whether the records allow a user to see a repository; None if GitHub must be asked first.
 
-        Where users differ it is asked for admins too, or what they have built might be shown to all.
+        With per-user visibility GitHub is asked for admins too, or their builds could become visible to everyone.
         """
         is_known = bool(rows) and (rows[0].private or rows[0].private_known)
         if user.is_admin:
@@ -111,15 +112,14 @@ class Resolver:
         max_age: timedelta = LOOKUP_MAX_AGE,
         rows: list[LookupRow] | None = None,
     ) -> Resolved:
-        """Return the commit of a revision. Raises ResolveError: unknown_ref, unknown_repository, ambiguous_commit
-        or github_unreachable.
+        """Return the commit of a revision. `rows` is the result of `recorded`, if the caller has it already.
 
-        A repository that `user` may not see is an unknown one. `rows` are what `recorded` gave, if that was
-        asked already.
+        A repository that `user` may not see is unknown. Raises ResolveError: unknown_ref, unknown_repository,
+        ambiguous_commit or github_unreachable.
         """
         rows = self.recorded(full_name, revision) if rows is None else rows
         if not self.can_see(user, rows):
-            # Also where it is sure that they may not: an unknown one is asked for, too, and may have to wait.
+            # Even if the answer is certainly no: an unknown repository takes this path too, and as long.
             return self._ask_remote(full_name, revision, user, rows, max_age)
         if revision.commit is not None and not self._may_have_become_private(rows):
             return Resolved(revision.commit, "")
@@ -131,9 +131,10 @@ class Resolver:
         return self._ask_remote(full_name, revision, user, rows, max_age)
 
     def _may_have_become_private(self, rows: Sequence[LookupRow]) -> bool:
-        """Say whether a repository that was public may be so no longer, with nobody to tell us.
+        """Return whether a public repository could have become private without a delivery about it.
 
-        A commit needs no asking, but who knows one made since then would have it built with the service's token.
+        Then even a full commit is checked with GitHub, or the service's token would build a private commit for
+        anyone who knows its hash.
         """
         return self._per_user_visibility and not any(row.webhook_since for row in rows)
 
@@ -141,13 +142,15 @@ class Resolver:
         self, full_name: str, revision: Revision, user: User, rows: list[LookupRow], max_age: timedelta
     ) -> Resolved:
         try:
-            listing = self._remote.list(full_name, user, max_age=max_age, other_ref=revision.pull_request)
+            listing = self._remote.list_refs(
+                full_name, user, max_age=max_age, other_ref=revision.pull_request
+            )
         except RepositoryMissing as exc:
             raise unknown_repository(full_name, str(exc)) from None
         except Unreachable as exc:
             if revision.commit is not None and user.is_admin:
                 return Resolved(revision.commit, "")
-            # What is not for everybody cannot be told from the rest without GitHub.
+            # Without GitHub, private repositories cannot be told from others.
             return _last_known(revision, rows if user.is_admin or self.can_see(user, rows) else [], exc)
         private = _advertised_privacy(rows, listing)
         is_hidden = private is not False and not may_see_private(user, full_name)
@@ -155,7 +158,9 @@ class Resolver:
             self._record(full_name, revision, rows, listing, private)
         if is_hidden:
             raise unknown_repository(full_name)
-        found = Resolved(revision.commit, "") if revision.commit is not None else find(revision, listing)
+        found = (
+            Resolved(revision.commit, "") if revision.commit is not None else find_commit(revision, listing)
+        )
         return replace(found, private=private)
 
     def _built_commit(self, row: LookupRow, abbreviated: str) -> str | None:
@@ -171,7 +176,7 @@ class Resolver:
         listing: AdvertisedRefs,
         private: bool | None,
     ) -> None:
-        """Note what was learnt of a repository that is on record; strangers' names are not written down."""
+        """Update the record of a known repository; an unknown one is not recorded."""
         branch = listing.default_branch
         wanted = revision.refs or ((f"refs/heads/{branch}",) if branch and revision.commit is None else ())
         known = {row.ref for row in rows}
@@ -197,21 +202,23 @@ def _is_news(rows: Sequence[LookupRow], private: bool | None) -> bool:
 
 
 def _advertised_privacy(rows: Sequence[LookupRow], listing: AdvertisedRefs) -> bool | None:
-    """Return what GitHub's answer says of a repository's privacy; None: nothing that counts.
+    """Return whether GitHub's answer makes a repository private; None if the record stays as it is.
 
-    What deliveries said of a private repository stands while they arrive: on a company's own server anybody in
-    its network may be able to read what is not for all of the hub's users, and a change will be delivered.
+    While deliveries arrive, they decide that a repository is private: on a company's GitHub, everyone in the
+    network may be able to read a repository that not all users of the hub may see, and a change is delivered.
     """
     is_private_by_delivery = bool(rows) and rows[0].private and rows[0].webhook_since is not None
     return None if is_private_by_delivery and not listing.private else listing.private
 
 
-def find(revision: Revision, listing: AdvertisedRefs) -> Resolved:
-    """Return the commit of a revision by GitHub's answer. Raises ResolveError."""
+def find_commit(revision: Revision, listing: AdvertisedRefs) -> Resolved:
+    """Return the commit of a revision from the listed refs. Raises ResolveError."""
     default = listing.default_branch
     if revision.text == "HEAD":
         if "HEAD" not in listing.refs:
-            raise ResolveError("unknown_ref", "The repository has no commit on its default branch yet.")
+            raise ResolveError(
+                "unknown_ref", "The repository's default branch has no commits. Push a commit and try again."
+            )
         return Resolved(listing.refs["HEAD"], f"refs/heads/{default}" if default else "HEAD", default)
     for ref in revision.refs:
         if ref in listing.refs:
@@ -220,9 +227,11 @@ def find(revision: Revision, listing: AdvertisedRefs) -> Resolved:
         tips = {commit for commit in listing.refs.values() if commit.startswith(revision.abbreviated)}
         if commit := single_commit(sorted(tips), revision.abbreviated):
             return Resolved(commit, "", default)
-        message = "No branch, tag or built commit begins so. Write all 40 digits of the commit."
+        message = (
+            "No branch, tag or built commit starts with these digits. Enter all 40 digits of the commit."
+        )
         raise ResolveError("unknown_ref", message)
-    message = f"The repository has no branch or tag {revision.text}. Check its spelling."
+    message = f"Branch or tag {revision.text} not found in the repository. Check the spelling."
     raise ResolveError("unknown_ref", message)
 
 
@@ -232,5 +241,5 @@ def _last_known(revision: Revision, rows: Sequence[LookupRow], reason: Unreachab
             log.warning("resolve.stale", repository=row.full_name, ref=row.ref, reason=str(reason))
             return Resolved(row.commit, row.ref, row.default_branch, stale=True)
     raise ResolveError(
-        "github_unreachable", f"{reason}. Try again, or give all 40 digits of a commit."
+        "github_unreachable", f"{reason}. Try again in a few seconds, or enter all 40 digits of a commit."
     ) from reason

@@ -51,12 +51,12 @@ def collect(session: Session, now: datetime) -> dict[str, Any]:
     return {
         "queue": overview.queue_depth(session),
         "builders": [(one, builders.is_alive(one, now), by_worker.pop(one.name, [])) for one in known],
-        "strangers": by_worker,
-        "lately": summarize_builds(ended),
+        "unknown_workers": by_worker,
+        "recent": summarize_builds(ended),
         "days": DAYS,
-        "most": overview.MAX_BUILDS,
+        "max_builds": overview.MAX_BUILDS,
         "stored": overview.stored_images(session),
-        "untold": outbox.list_given_up(session, limit=_ERRORS),
+        "undelivered_reports": outbox.list_given_up(session, limit=_ERRORS),
         "errors": history.page(session, UNRESTRICTED, failed, limit=_ERRORS),
     }
 

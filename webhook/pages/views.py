@@ -4,9 +4,7 @@ They are whole without JavaScript. What an open page renews by itself is a part 
 its buttons are forms that press the buttons of the API, so that there is one place for each rule.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from flask import Blueprint, Response, g, jsonify, redirect, request, url_for
@@ -14,24 +12,21 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as AnyResponse
 
 from base.repository_names import GITHUB
-from db.database import Database
-from db.models import Build
 from db.queries import durations
-from db.records import builds, images, logs, repositories
+from db.records import builds as build_records
+from db.records import images, logs, repositories
 from db.status import ACTIVE, Status
 from webhook.access.auth import Guard
 from webhook.access.permissions import may_change, may_see, may_see_build, read_access
-from webhook.api.builds import BuildsApi
 from webhook.builds import listing
 from webhook.builds.advice import advice
+from webhook.builds.service import BuildService
 from webhook.http import html
 from webhook.http.errors import HttpError
-from webhook.http.parameters import build_id as parse_id
-from webhook.http.parameters import unknown_build
+from webhook.http.parameters import parse_build_id
 from webhook.lookup.revision import parse_repository
 from webhook.pages import overview, repository_page
 from webhook.pages.timeline import timeline
-from webhook.settings import WebSettings
 
 Answer = Response | AnyResponse
 
@@ -40,11 +35,8 @@ Answer = Response | AnyResponse
 class Pages:
     """The views of one deployment."""
 
-    settings: WebSettings
-    database: Database
-    api: BuildsApi
+    builds: BuildService
     guard: Guard
-    clock: Callable[[], datetime]
     expectations: listing.ExpectedDurations
 
     def blueprint(self) -> Blueprint:
@@ -63,11 +55,13 @@ class Pages:
     def index(self) -> Answer:
         """Show what is under way and what has ended."""
         if not html.prefers_html() and "application/json" in request.accept_mimetypes.values():
-            return jsonify(service="repo2hub", api=f"{self.settings.base_url}api/v1/builds")
-        query = listing.parse(request.args, self.settings.github_url)
+            return jsonify(service="repo2hub", api=f"{self.builds.settings.base_url}api/v1/builds")
+        query = listing.parse_query(request.args, self.builds.settings.github_url)
         eyes = read_access(self.guard.user())
-        with self.database.read() as session:
-            if (number := listing.parse_build_number(query.q)) is not None and self._find(session, number):
+        with self.builds.database.read() as session:
+            if (number := listing.parse_build_number(query.q)) is not None and self._may_open(
+                session, number
+            ):
                 return redirect(url_for("pages.build", build=number), 303)
             part = request.args.get("part")
             if part == "active":
@@ -79,9 +73,9 @@ class Pages:
 
     def build(self, build: str) -> Answer:
         """Show one build."""
-        now = self.clock()
-        with self.database.read() as session:
-            found = self._visible(session, build)
+        now = self.builds.clock()
+        with self.builds.database.read() as session:
+            found = self.builds.get(session, parse_build_id(build), self.guard.user())
             good = durations.last_successful(session, found.repository_id, below=found.id)
             shown: dict[str, Any] = {
                 "build": found,
@@ -90,7 +84,7 @@ class Pages:
                 "expected": durations.expected_duration(session, found.repository_id)
                 if found.status in ACTIVE
                 else None,
-                "position": builds.queue_position(session, found),
+                "position": build_records.queue_position(session, found),
                 "image": images.find(session, found.repository_id, found.commit, found.recipe)
                 if found.status is Status.SUCCEEDED
                 else None,
@@ -105,23 +99,22 @@ class Pages:
     def cancel(self, build: str) -> Answer:
         """Stop a build, and show it. One that has ended meanwhile is shown as it ended."""
         try:
-            self.api.cancel(build)
-        except HttpError as problem:
-            if problem.code != "already_finished":
+            self.builds.cancel(parse_build_id(build), self.guard.user())
+        except HttpError as exc:
+            if exc.code != "already_finished":
                 raise
         return redirect(url_for("pages.build", build=build), 303)
 
     def rebuild(self, build: str) -> Answer:
         """Build a commit again, and show the new build."""
-        answer = self.api.rebuild(build)
-        made = (answer if isinstance(answer, Response) else answer[0]).get_json()
-        return redirect(url_for("pages.build", build=made["build"]["id"]), 303)
+        requested = self.builds.rebuild(parse_build_id(build), self.guard.user())
+        return redirect(url_for("pages.build", build=requested.build_id), 303)
 
     def repository(self, org: str, repo: str) -> Answer:
         """Show a repository: its refs, how its builds went, and how to connect it."""
-        full_name = parse_repository(f"{org}/{repo}", self.settings.github_url)
+        full_name = parse_repository(f"{org}/{repo}", self.builds.settings.github_url)
         user = self.guard.user()
-        with self.database.read() as session:
+        with self.builds.database.read() as session:
             found = repositories.find(session, GITHUB, full_name)
             if found is not None and not may_see(user, found):
                 # Who asked for one of its builds sees those in the list, and what else there is nobody's business.
@@ -129,7 +122,7 @@ class Pages:
             shown: dict[str, Any] = (
                 {}
                 if found is None
-                else repository_page.collect(session, read_access(user), found, self.clock())
+                else repository_page.collect(session, read_access(user), found, self.builds.clock())
             )
         name = full_name if found is None else found.full_name
         status = 404 if found is None else 200
@@ -140,19 +133,19 @@ class Pages:
         user = self.guard.user()
         if not user.is_admin:
             raise HttpError(403, "admins_only", "This page is for admins of the service.")
-        with self.database.read() as session:
-            return html.page("admin.html", **overview.collect(session, self.clock()))
+        with self.builds.database.read() as session:
+            return html.page("admin.html", **overview.collect(session, self.builds.clock()))
 
     def _context(self) -> dict[str, Any]:
         """Return what every page needs: who looks, when, and where things are."""
-        settings = self.settings
+        settings = self.builds.settings
         asked = f"{request.scheme}://{request.host}{settings.base_url}".rstrip("/")
         user = g.get("user")  # not there where the error page of a refused request is filled in
         return {
-            "person": user,
-            "now": self.clock(),
+            "user": user,
+            "now": self.builds.clock(),
             "github": settings.github_url,
-            "door": self.guard.login_link() if user else None,
+            "login_link": self.guard.login_link() if user else None,
             "xsrf_token": self.guard.xsrf_token() if user else "",
             "base": settings.base_url,
             "here": f"{settings.public_url or asked}/",
@@ -160,13 +153,6 @@ class Pages:
             "launcher": settings.launcher_url,
         }
 
-    def _find(self, session: Session, number: int) -> Build | None:
-        build = builds.get(session, number)
-        return build if build is not None and may_see_build(self.guard.user(), build) else None
-
-    def _visible(self, session: Session, build: str) -> Build:
-        found = self._find(session, parse_id(build))
-        if found is None:
-            # The same answer as for a build that is not there: that a private one is, is private too.
-            raise unknown_build()
-        return found
+    def _may_open(self, session: Session, build_id: int) -> bool:
+        build = build_records.get(session, build_id)
+        return build is not None and may_see_build(self.guard.user(), build)

@@ -8,6 +8,7 @@ BinderHub's clients are told the same in another way: `webhook/binderhub/events.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -29,7 +30,7 @@ class LogChunk(NamedTuple):
 class BuildSnapshot:
     """A build at one moment: what is shown of it, and where its log ended."""
 
-    status: dict[str, Any]
+    status: Mapping[str, Any]
     final: bool
     end: Position
     running: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ all, always finds one.
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,10 +19,9 @@ from db.database import Database
 from db.models import Build
 from db.records import builds, logs
 from db.records.logs import Position
-from db.status import Status
+from db.status import FINAL, Status
 from webhook.access.concurrency_limit import ConcurrencyLimit
 from webhook.access.permissions import User, may_see
-from webhook.builds.build_json import is_final
 from webhook.streaming.connection import Connection
 from webhook.streaming.events import API, BuildSnapshot, LogChunk, StreamEnd, StreamFormat, StreamItem
 from webhook.streaming.viewer import Viewer
@@ -125,7 +124,7 @@ class _Tailer(threading.Thread):
                 viewer.offer(items)
 
 
-def _without_durations(status: dict[str, Any]) -> dict[str, Any]:
+def _without_durations(status: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in status.items() if name != "durations"}
 
 
@@ -135,7 +134,7 @@ class LogStreams:
     def __init__(
         self,
         database: Database,
-        render: Callable[[Session, Build, datetime], dict[str, Any]],
+        render: Callable[[Session, Build, datetime], Mapping[str, Any]],
         clock: Callable[[], datetime],
         concurrency: ConcurrencyLimit,
         *,
@@ -270,7 +269,7 @@ class LogStreams:
             build = builds.get(session, build_id)
             if build is None:
                 return None
-            final = is_final(build)
+            final = build.status in FINAL
             status = self._render(session, build, self._clock())
             waits = build.status is Status.QUEUED
             running = _running(session) if waits else ()

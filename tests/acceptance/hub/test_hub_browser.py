@@ -106,7 +106,7 @@ def test_a_private_build_is_on_the_pages_of_its_group_and_on_nobody_elses(
     expect(stranger.locator("main")).not_to_contain_text(secret.full_name)
     for path in (f"/builds/{build}", "/builds/999999"):
         stranger.goto(f"{behind.url}{path}")
-        expect(stranger.locator("main")).to_contain_text("There is no such build")
+        expect(stranger.locator("main")).to_contain_text("Build not found")
         expect(stranger.locator("main")).not_to_contain_text(secret.full_name)
     # As of a repository that is not there: the same page but for the name.
     texts = []

@@ -132,7 +132,7 @@ def test_a_build_that_fails_says_why_and_so_does_a_start(launcher: Launcher) -> 
         ("", "", "Enter the repository as org/repo"),
         ("Org/nowhere", "", "no repository Org/nowhere"),
         ("Org/hello", "no-such-branch", "no branch or tag no-such-branch"),
-        ("Org/hello", "a..b", "no name git would accept"),
+        ("Org/hello", "a..b", "not a valid git name"),
     ],
 )
 def test_what_cannot_be_built_is_said_beside_the_field(

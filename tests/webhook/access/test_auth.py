@@ -180,12 +180,12 @@ def test_a_browser_is_asked_for_a_token_as_its_password_and_then_shown_the_pages
 def test_whoever_looks_at_public_pages_can_log_in(settings: WebSettings, database: Database) -> None:
     changes = {"auth": "token", "api_tokens": TOKENS, "public_pages": True, "base_url": "/r2h/"}
     client = create_app(settings.model_copy(update=changes), database).test_client()
-    assert '<a class="door" href="/r2h/login">Log in</a>' in client.get("/r2h/", headers=PAGE).text
+    assert '<a class="login" href="/r2h/login">Log in</a>' in client.get("/r2h/", headers=PAGE).text
     asked = client.get("/r2h/login", headers=PAGE)
     assert (asked.status_code, asked.headers["WWW-Authenticate"][:5]) == (401, "Basic")
     led = client.get("/r2h/login", headers=PAGE, auth=PASSWORD)
     assert (led.status_code, led.headers["Location"]) == (302, "/r2h/")
-    assert "door" not in client.get("/r2h/", headers=PAGE, auth=PASSWORD).text
+    assert 'class="login"' not in client.get("/r2h/", headers=PAGE, auth=PASSWORD).text
 
 
 @pytest.mark.parametrize(

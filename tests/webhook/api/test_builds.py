@@ -55,7 +55,7 @@ def test_who_just_pushed_gets_the_new_commit(
 ) -> None:
     lookup("main")
     newer = remote_repository.commit({"n": "n"})
-    monkeypatch.setattr("webhook.api.builds.BUILD_MAX_AGE", timedelta(0))
+    monkeypatch.setattr("webhook.builds.service.BUILD_MAX_AGE", timedelta(0))
     assert json_of(ask({"repository": "org/repo", "ref": "main"}), 202)["build"]["commit"] == newer
 
 

@@ -55,7 +55,9 @@ def test_a_private_repository_is_missing_to_who_may_not_see_it(
     assert ask("gh/org/repo/main").ended()[-1]["imageName"] == name
     monkeypatch.setattr(Guard, "user", lambda _: User("eve", is_admin=False))
     (event,) = ask("gh/org/repo/main").ended()
-    assert event["status_code"] == 404 and event["message"].startswith("GitHub shows no repository org/repo.")
+    assert event["status_code"] == 404 and event["message"].startswith(
+        "Repository org/repo not found on GitHub."
+    )
 
 
 def test_what_only_the_token_shows_is_for_admins(
@@ -71,7 +73,7 @@ def test_what_only_the_token_shows_is_for_admins(
         as_eve.setattr(Guard, "user", lambda _: User("eve", is_admin=False))
         for ref in ("main", "nothing", "HEAD", "master"):
             (event,) = ask(ref).ended()
-            assert event["message"].startswith("GitHub shows no repository org/secret.")
+            assert event["message"].startswith("Repository org/secret not found on GitHub.")
     assert build_count(database) == 0
     build_id = ask("main").until("Waiting")["build_id"]
     with database.read() as session:
@@ -128,6 +130,6 @@ def test_a_user_with_all_their_streams_is_told_so_as_an_event(
     first.until("Waiting")
     second = Request(app.test_client(), "/build/gh/org/repo/main?build_only=true", EVENTS).ended()[-1]
     assert (second["phase"], second["status_code"], second["retry_after"]) == ("failed", 429, 60)
-    assert "You have 1 open logs already" in second["message"]
+    assert "You reached your limit of open logs (1)" in second["message"]
     app.extensions[STREAMS].close()
     first.ended()

@@ -84,13 +84,13 @@ def test_a_build_is_asked_for_and_followed_to_its_image(
 @pytest.mark.parametrize(
     ("spec", "status", "words"),
     [
-        ("gh/org/nothing/main", 404, "GitHub shows no repository org/nothing"),
-        ("gh/org/repo/no-such-branch", 404, "no branch or tag no-such-branch"),
-        ("gh/org/repo/-x", 400, "no name git would accept"),
-        ("gh/org", 400, "Write the repository as org/repo"),
-        ("gh/org/../main", 400, "Write the repository as org/repo"),
+        ("gh/org/nothing/main", 404, "Repository org/nothing not found on GitHub"),
+        ("gh/org/repo/no-such-branch", 404, "Branch or tag no-such-branch not found"),
+        ("gh/org/repo/-x", 400, "not a valid git name"),
+        ("gh/org", 400, "Enter the repository as org/repo"),
+        ("gh/org/../main", 400, "Enter the repository as org/repo"),
         ("gl/group%2Fproject/main", 400, "gh/<org>/<repo>/<ref> and git/<URL-encoded address>/<ref>"),
-        ("gh/bad/repo/main", 403, "does not serve that repository"),
+        ("gh/bad/repo/main", 403, "does not build bad/repo"),
         ("git/https%3A%2F%2Fevil.example%2Fa/main", 403, "REPO2HUB_GIT_HOSTS"),
         ("git/https://gitlab.com/a/b/main", 400, "Encode the slashes"),
         ("git/ssh%3A%2F%2Fgit@gitlab.com%2Fa%2Fb/main", 400, "https://host/path"),
@@ -309,7 +309,7 @@ def test_while_github_is_away_the_last_known_image_is_served(
     assert event["imageName"] == name and event["stale"] is True
     assert "last known commit, since GitHub cannot be reached" in event["message"]
     (event,) = restarted("gh/org/other/main").ended()
-    assert event["status_code"] == 503 and "GitHub could not be asked" in event["message"]
+    assert event["status_code"] == 503 and "GitHub could not be reached" in event["message"]
 
 
 @pytest.mark.usefixtures("remote_repository")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from webhook.binderhub.spec import Spec, parse_spec, raw_path
+from webhook.binderhub.spec import Spec, parse_provider_spec, raw_path
 from webhook.http.errors import HttpError
 
 URL = "https%3A%2F%2Fgitlab.com%2Fgroup%2Fproject"
@@ -25,13 +25,13 @@ URL = "https%3A%2F%2Fgitlab.com%2Fgroup%2Fproject"
     ],
 )
 def test_a_spec_is_read_as_binderhub_reads_it(raw: str, spec: tuple[str, str]) -> None:
-    assert parse_spec(raw, git_hosts=["gitlab.com"], github_url="https://github.com") == Spec(*spec)
+    assert parse_provider_spec(raw, git_hosts=["gitlab.com"], github_url="https://github.com") == Spec(*spec)
 
 
 @pytest.mark.parametrize("provider", ["gl", "gist", "zenodo", "", "GH", "<script>"])
 def test_another_provider_is_refused_with_those_that_there_are(provider: str) -> None:
     with pytest.raises(HttpError, match="gh/<org>/<repo>/<ref>") as caught:
-        parse_spec(f"{provider}/a/b/c", git_hosts=[], github_url="https://github.com")
+        parse_provider_spec(f"{provider}/a/b/c", git_hosts=[], github_url="https://github.com")
     assert caught.value.status == 400
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from webhook.http.errors import ResolveError
 from webhook.lookup.git_address import parse_address
-from webhook.lookup.revision import ResolveError
 
 GITHUB = "https://github.com"
 HOSTS = ("gitlab.com", "git.example.org:8443", "http://127.0.0.1:3000")

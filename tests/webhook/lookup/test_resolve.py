@@ -24,11 +24,12 @@ from tests.conftest import NOW, RECIPE
 from tests.webhook.records import Clock
 from tests.webhook.slow_git import SlowGit
 from webhook.access.permissions import LOCAL_USER, User
+from webhook.http.errors import ResolveError
 from webhook.lookup import ls_remote, remote_ref_cache
 from webhook.lookup.ls_remote import AdvertisedRefs, LsRemote
 from webhook.lookup.remote_ref_cache import RemoteRefCache
 from webhook.lookup.resolve import LOOKUP_MAX_AGE, Resolved, Resolver
-from webhook.lookup.revision import ResolveError, parse_ref, parse_repository
+from webhook.lookup.revision import parse_ref, parse_repository
 
 BUILT = "ab" * 20
 

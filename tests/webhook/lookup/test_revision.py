@@ -2,7 +2,8 @@
 
 import pytest
 
-from webhook.lookup.revision import ResolveError, parse_ref, parse_repository
+from webhook.http.errors import ResolveError
+from webhook.lookup.revision import parse_ref, parse_repository
 
 BAD_REFS = ["", "-x", "--upload-pack=x", "a..b", "a b", "x\x00", "x\n", "x.lock", "a~1", "a^", "@{u}"]
 BAD_REFS += ["a:b", "a*", "a?", "a[", "a\\b", "/a", "a/", "a//b", ".a", "x" * 250, "\ud800"]

@@ -150,7 +150,7 @@ def test_the_api_lists_what_the_page_does(
     "query", ["status=nope", "trigger=nope", "before=x", "ref=main", "repository=a/b/c", "repository=../x"]
 )
 def test_a_filter_that_cannot_be_read_is_a_page_that_says_so(see: See, records: Records, query: str) -> None:
-    assert "That cannot be read" in see(f"/?{query}", 422).text
+    assert "Invalid request" in see(f"/?{query}", 422).text
 
 
 def test_a_number_leads_to_its_build(client: FlaskClient, records: Records) -> None:
@@ -393,7 +393,7 @@ def test_a_database_that_is_away_is_a_page_without_its_message(settings: WebSett
     answer = create_app(settings, without_tables).test_client().get("/", headers=HTML)
     without_tables.dispose()
     assert answer.status_code == 503 and answer.headers["Retry-After"]
-    assert "does not answer" in answer.text
+    assert "cannot reach its database" in answer.text
     assert "no such table" not in answer.text and "SELECT" not in answer.text
 
 

@@ -137,7 +137,7 @@ def test_what_is_not_there_is_told_apart(lookup: Lookup, remote_repository: Bare
     assert json_of(lookup("main", "org/nope"), 404)["state"] == "unknown_repository"
     assert json_of(lookup("main"), 404) == {
         "state": "none",
-        "message": "This commit has no image yet and no build was asked for.",
+        "message": "This commit has no image, and no build was requested.",
         "repository": "org/repo",
         "ref": "refs/heads/main",
         "commit": remote_repository.head(),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from webhook.access.build_rules import builds_ref, refusal, skip_marker
+from webhook.github.push_rules import builds_ref, skip_marker
 
 
 @pytest.mark.parametrize(
@@ -59,22 +59,3 @@ def test_a_ref_is_built_if_a_filter_matches_it_whole(
     ref: str, filters: tuple[str, ...], expected: bool
 ) -> None:
     assert builds_ref(ref, filters) is expected
-
-
-@pytest.mark.parametrize(
-    ("name", "allowed", "banned", "expected"),
-    [
-        ("org/repo", (), (), None),
-        ("Org/Repo", ("org/*",), (), None),
-        ("org/repo", ("org/repo", "other/*"), (), None),
-        ("orgs/repo", ("org/*",), (), "repository_not_allowed"),
-        ("evil/org/repo", ("org/*",), (), "repository_not_allowed"),
-        ("ORG/Spam", (), ("org/spam",), "repository_banned"),
-        ("org/spam", ("org/*",), ("*/spam",), "repository_banned"),
-        ("org/spammer", (), ("org/spam",), None),
-    ],
-)
-def test_a_repository_is_served_if_allowed_and_not_banned(
-    name: str, allowed: tuple[str, ...], banned: tuple[str, ...], expected: str | None
-) -> None:
-    assert refusal(name, allowed=allowed, banned=banned) == expected
