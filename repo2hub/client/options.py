@@ -14,7 +14,8 @@ from repo2hub.output.terminal import Terminal
 
 # Both import only the standard library, so that these commands start fast.
 from webhook import hub_environment
-from webhook.lookup.revision import ResolveError, parse_repository
+from webhook.http.errors import ResolveError
+from webhook.lookup.revision import parse_repository
 
 _TARGET_SYNTAX = "Write org/repo or org/repo@ref."
 
