@@ -57,10 +57,10 @@ class Commands(CommandGroup):
         try:
             command: click.Command = getattr(import_module(module), cmd_name)
         except ModuleNotFoundError as exc:
-            package = f"'repo2hub[{_EXTRAS[cmd_name]}]'" if cmd_name in _EXTRAS else "repo2hub"
+            package = f"'.[{_EXTRAS[cmd_name]}]'" if cmd_name in _EXTRAS else "."
             exit_with_error(
                 f"`repo2hub {cmd_name}` needs the Python package {exc.name}, which is not installed. "
-                f"Run: pip install {package}",
+                f"In a checkout of repo2hub, run: pip install {package}",
                 ExitCode.USAGE_ERROR,
             )
         return command

@@ -37,7 +37,7 @@ def validation_errors(environ: Mapping[str, str]) -> list[str]:
     """Return what is missing or wrong in the variables that REPO2HUB_AUTH=jupyterhub needs."""
     found = [f"{name} is not set ({what})" for name, what in _NEEDED.items() if not environ.get(name)]
     if find_spec("jupyterhub") is None:
-        found.append("the package jupyterhub is not installed (pip install 'repo2hub[hub]')")
+        found.append("jupyterhub is not installed: in a checkout of repo2hub, run pip install '.[hub]'")
     scopes = environ.get(_SCOPES)
     if scopes and not _is_list_of_scopes(scopes):
         found.append(f'{_SCOPES} is no list such as ["access:services!service=binder"]')

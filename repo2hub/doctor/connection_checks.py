@@ -37,14 +37,16 @@ def database(url: str) -> Finding:
             return warning(part, shown, problem, _UPGRADE_COMMAND)
     elif find_spec("psycopg") is None:
         problem = "the PostgreSQL driver is not installed, so nothing can start"
-        return broken(part, shown, problem, "pip install 'repo2hub[postgresql]'")
+        return broken(part, shown, problem, "pip install '.[postgresql]'  (in a checkout of repo2hub)")
     opened = Database(url)
     try:
         if migrate.is_current(opened):
             return ok(part, shown)
         if migrate.is_newer(opened):
             problem = "a newer release has migrated it; only the release right before that one works with it"
-            return warning(part, shown, problem, "pip install --upgrade repo2hub")
+            return warning(
+                part, shown, problem, "pip install --upgrade .  (in a checkout of the newer release)"
+            )
         problem = "its schema is outdated, so `web` and `builder` do not start"
         return broken(part, shown, problem, _UPGRADE_COMMAND)
     except SQLAlchemyError as exc:

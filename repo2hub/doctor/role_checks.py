@@ -17,7 +17,7 @@ def check_roles(roles: Sequence[str]) -> Finding:
     """Check that the packages of at least one role are installed."""
     if not roles:
         problem = "the packages of neither role are installed, so neither `web` nor `builder` can run"
-        return broken("roles", "none", problem, "pip install 'repo2hub[web,builder]'")
+        return broken("roles", "none", problem, "pip install '.[web,builder]'  (in a checkout of repo2hub)")
     return ok("roles", " and ".join(roles))
 
 

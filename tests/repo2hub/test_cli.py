@@ -64,7 +64,7 @@ def test_a_role_runs_without_the_packages_of_the_other(role: str, other: str, bl
     assert run_without(blocked, role, "--help").returncode == 0
     refused = run_without(blocked, other)
     assert refused.returncode == 2
-    assert f"pip install 'repo2hub[{other}]'" in refused.stderr
+    assert f"pip install '.[{other}]'" in refused.stderr
     result = run_without(blocked, "doctor", "--json")
     assert result.returncode == 1  # no git on the PATH
     found = {finding["part"]: finding["found"] for finding in json.loads(result.stdout)["findings"]}
