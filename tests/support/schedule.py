@@ -1,8 +1,8 @@
 """The order in which pytest-xdist hands out tests, so that no core waits at the end of a run.
 
 A module of tests/acceptance runs in one worker, because its tests share a hub, a service or a browser, and the
-modules that take longest start first. The other tests are short: they fill the time in which an acceptance test
-waits for the engine.
+modules that take longest start first. Other modules that start a service once have an `xdist_group` mark of their
+own. The remaining tests are short: they fill the time in which an acceptance test waits for the engine.
 """
 
 import pytest
@@ -25,7 +25,7 @@ _LONGEST_FIRST = (
 
 def _rank(item: pytest.Item) -> int:
     if not is_acceptance(item):
-        return len(_LONGEST_FIRST) + 1
+        return len(_LONGEST_FIRST) + (1 if item.get_closest_marker("xdist_group") else 2)
     path = item.path.as_posix()
     found = (rank for rank, ending in enumerate(_LONGEST_FIRST) if path.endswith(ending))
     return next(found, len(_LONGEST_FIRST))

@@ -1,11 +1,11 @@
 """BinderHub's own npm client, 0.5.0 and 0.4.0, under node against a web process that really runs.
 
-Of the builder only the records are played here; the real one is in `tests/acceptance/binderhub/test_binder_api.py`.
+The tests write the builder's records; a real builder is in `tests/acceptance/binderhub/test_binder_api.py`.
 """
 
+import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -17,13 +17,27 @@ from tests.support.service import Service
 from tests.webhook.records import Records
 from webhook.settings import WebSettings
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("npm_client")]  # one service for all
+
+
+@pytest.fixture(scope="module")
+def github(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
+    with GitServer(tmp_path_factory.mktemp("github")) as server:
+        yield server
 
 
 @pytest.fixture
-def service(tmp_path: Path, github: GitServer) -> Iterator[Service]:
-    """A web process on a data folder of its own; nothing builds."""
-    service = Service(tmp_path / "service", github.url, "none", {"LOG_FORMAT": "json"})
+def remote_repository(github: GitServer) -> BareRepository:
+    """A repository of the test's own, with one commit that no push told of."""
+    repository = github.create(f"Org/repo-{uuid.uuid4().hex[:8]}")
+    repository.commit({"README.md": "hello"})
+    return repository
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, github: GitServer) -> Iterator[Service]:
+    """A web process without a builder; each test ends the builds that it requests."""
+    service = Service(tmp_path_factory.mktemp("service"), github.url, "none", {"LOG_FORMAT": "json"})
     migrated = service.run("db", "upgrade")
     assert migrated.returncode == 0, migrated.stderr
     service.start("web")
@@ -42,10 +56,12 @@ def records(service: Service) -> Iterator[Records]:
 
 
 @pytest.fixture
-def run(service: Service) -> Iterator[Callable[..., Client]]:
+def run(service: Service, remote_repository: BareRepository) -> Iterator[Callable[..., Client]]:
+    """Start a client, which asks for the main branch of the test's repository unless `spec` says otherwise."""
     started: list[Client] = []
 
-    def start(version: str, spec: str = "gh/org/repo/main", *options: str) -> Client:
+    def start(version: str, *options: str, spec: str = "") -> Client:
+        spec = spec or f"gh/{remote_repository.full_name}/main"
         started.append(Client(service.url, version, spec, *options))
         return started[-1]
 
@@ -81,7 +97,7 @@ def test_a_build_is_followed_to_its_image(
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_failure_is_told_with_its_reason(
+def test_a_failure_is_reported_with_its_reason(
     run: Run, records: Records, remote_repository: BareRepository, version: str
 ) -> None:
     client = run(version)
@@ -93,8 +109,8 @@ def test_a_failure_is_told_with_its_reason(
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_request_that_cannot_be_answered_is_told_in_words(run: Run, service: Service, version: str) -> None:
-    (event,) = run(version, "gl/org%2Frepo/main").ended()
+def test_an_invalid_request_is_answered_with_a_message(run: Run, service: Service, version: str) -> None:
+    (event,) = run(version, spec="gl/org%2Frepo/main").ended()
     assert event["phase"] == "failed" and event["status_code"] == 400
     assert "gh/<org>/<repo>/<ref>" in event["message"]
 
@@ -102,20 +118,23 @@ def test_a_request_that_cannot_be_answered_is_told_in_words(run: Run, service: S
 def test_a_page_that_connects_again_after_a_failure_builds_nothing(
     run: Run, service: Service, records: Records, remote_repository: BareRepository
 ) -> None:
-    client = run("0.4", "gh/org/repo/main", "--stay=4000")
+    client = run("0.4", "--stay=4000")
     build: int = client.until("Waiting for a builder")["build_id"]
     records.fail(build)
     client.ended()
     again = run("0.4").ended()
     assert again[-1] == client.events[-1]
-    assert [one["id"] for one in service.get("builds")["builds"]] == [build]
+    listed = service.get(f"builds?repository={remote_repository.full_name}")["builds"]
+    assert [one["id"] for one in listed] == [build]
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_who_waits_is_told_its_place_as_it_changes(run: Run, records: Records, version: str) -> None:
-    first = run(version, f"gh/org/repo/{'a' * 40}")
+def test_a_waiting_client_is_told_its_position_as_it_changes(
+    run: Run, records: Records, remote_repository: BareRepository, version: str
+) -> None:
+    first = run(version, spec=f"gh/{remote_repository.full_name}/{'a' * 40}")
     running: int = first.until("Waiting")["build_id"]
-    second = run(version, f"gh/org/repo/{'b' * 40}")
+    second = run(version, spec=f"gh/{remote_repository.full_name}/{'b' * 40}")
     assert second.until("number 2 in the queue")["queue_position"] == 2
     lease = records.claim(running)
     next_one = second.until("running now")
@@ -127,10 +146,11 @@ def test_who_waits_is_told_its_place_as_it_changes(run: Run, records: Records, v
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_who_leaves_stops_nothing_and_who_comes_back_gets_the_whole_log(
+def test_a_client_that_leaves_stops_nothing_and_gets_the_whole_log_when_it_comes_back(
     run: Run, service: Service, records: Records, remote_repository: BareRepository, version: str
 ) -> None:
-    leaving, staying = run(version, "gh/org/repo/main", "--leave"), run(version, "gh/Org/REPO/main")
+    leaving = run(version, "--leave")
+    staying = run(version, spec=f"gh/{remote_repository.full_name.upper()}/main")
     build: int = leaving.until("Waiting")["build_id"]
     assert staying.until("Waiting")["build_id"] == build
     lease = records.claim(build)
