@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import insert, text
+from sqlalchemy import case, literal, text
 from sqlalchemy.orm import Session
 
 from db.database import Database
@@ -18,6 +18,7 @@ from db.queue.enqueue import enqueue as enqueue_build
 from db.records import builders, repositories
 from db.status import Reason, Status, Trigger
 from tests.conftest import NOW, RECIPE
+from tests.db.numbered_rows import commit, insert_rows, number
 from tests.db.queue.test_claim_plan import plan_of
 
 pytestmark = pytest.mark.slow
@@ -327,24 +328,31 @@ def test_the_figures_are_of_the_last_days(
 @pytest.fixture
 def full(database: Database, repository: Repository) -> Database:
     """As many builds as make a database look for an index; only one in a thousand failed."""
-    rows = [
-        {
-            "repository_id": repository.id,
-            "ref": MAIN,
-            "commit": f"{number:040x}",
-            "recipe": RECIPE,
-            "trigger": Trigger.PUSH if number % 10 else Trigger.LAUNCH,
-            "priority": 20,
-            "status": Status.FAILED if number % 1000 == 0 else Status.SUCCEEDED,
-            "reason": Reason.USER_ERROR if number % 1000 == 0 else None,
-            "run_after": NOW,
-            "created_at": NOW,
-            "finished_at": NOW,
-        }
-        for number in range(20_000)
-    ]
+    columns = Build.__table__.c
+    failed = number % 1000 == 0
     with database.write() as session:
-        session.execute(insert(Build), rows)
+        insert_rows(
+            session,
+            Build,
+            20_000,
+            repository_id=repository.id,
+            ref=MAIN,
+            commit=commit,
+            recipe=RECIPE,
+            trigger=case(
+                (number % 10 == 0, literal(Trigger.LAUNCH, columns.trigger.type)),
+                else_=literal(Trigger.PUSH, columns.trigger.type),
+            ),
+            priority=20,
+            status=case(
+                (failed, literal(Status.FAILED, columns.status.type)),
+                else_=literal(Status.SUCCEEDED, columns.status.type),
+            ),
+            reason=case((failed, literal(Reason.USER_ERROR, columns.reason.type))),
+            run_after=NOW,
+            created_at=NOW,
+            finished_at=NOW,
+        )
         session.execute(text("ANALYZE"))
     return database
 

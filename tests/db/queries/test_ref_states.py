@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import false, insert, text, true
+from sqlalchemy import String, cast, false, literal, text, true
 
 from db.database import Database
 from db.models import Build, Image, RefHead, Repository
@@ -12,6 +12,7 @@ from db.queries import ref_images, ref_states
 from db.records import refs
 from db.status import Status, Trigger
 from tests.conftest import NOW, RECIPE
+from tests.db.numbered_rows import commit, insert_rows, number
 from tests.db.processes import LATER
 from tests.db.queue.test_claim_plan import plan_of
 from tests.db.records.test_images import OTHER, Make, make
@@ -132,14 +133,12 @@ def test_the_newest_image_of_a_ref_is_found_by_indices(database: Database, repos
     of = {"repository_id": repository.id, "recipe": RECIPE}
     how = {"trigger": Trigger.PUSH, "priority": 20, "status": Status.SUCCEEDED}
     times = {"run_after": NOW, "created_at": NOW, "finished_at": NOW}
-    made = [(number, f"{number:040x}", f"refs/heads/{number % 100}") for number in range(1, 20_001)]
-    heads = [{"repository_id": repository.id, "ref": ref, "commit": commit} for _, commit, ref in made[-100:]]
+    ref = literal("refs/heads/", String) + cast(number % 100, String)
     with database.write() as session:
-        builds = [{**of, **how, **times, "commit": commit, "ref": ref} for _, commit, ref in made]
-        session.execute(insert(Build), builds)
-        named = [{**of, "build_id": number, "commit": commit, "name": "i"} for number, commit, _ in made]
-        session.execute(insert(Image), [{**one, "built_at": NOW} for one in named])
-        session.execute(insert(RefHead), [{**one, "learnt_at": NOW, "learnt_by": "push"} for one in heads])
+        insert_rows(session, Build, 20_000, **of, **how, **times, commit=commit, ref=ref)
+        insert_rows(session, Image, 20_000, **of, build_id=number, commit=commit, name="i", built_at=NOW)
+        learnt = {"learnt_at": NOW, "learnt_by": "push"}
+        insert_rows(session, RefHead, 100, repository_id=repository.id, ref=ref, commit=commit, **learnt)
         session.execute(text("ANALYZE"))
     plan = plan_of(database, lambda session: ref_images.newest_of_ref(session, repository.id, "refs/heads/7"))
     assert "Seq Scan on build" not in plan and "Seq Scan on image" not in plan, plan

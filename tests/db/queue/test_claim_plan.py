@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from psycopg import ClientCursor
-from sqlalchemy import Connection, event, insert, text
+from sqlalchemy import Connection, event, text
 from sqlalchemy.orm import Session
 
 from db.database import Database
@@ -23,6 +23,7 @@ from db.queue.enqueue import Enqueued
 from db.records import builds
 from db.status import Status, Trigger
 from tests.conftest import NOW, RECIPE
+from tests.db.numbered_rows import commit, insert_rows
 from tests.db.processes import LATER
 
 pytestmark = pytest.mark.slow
@@ -45,8 +46,7 @@ def full_database(database: Database, repository: Repository, enqueue: Callable[
         "finished_at": NOW,
     }
     with database.write() as session:
-        rows = [{**done, "commit": f"{number:040x}"} for number in range(FINISHED)]
-        session.execute(insert(Build), rows)
+        insert_rows(session, Build, FINISHED, commit=commit, **done)
     for letter in "abcdef":
         enqueue(commit=letter * 40)
     with database.write() as session:
