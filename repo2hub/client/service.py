@@ -19,7 +19,7 @@ NOT_FOUND_CODES = frozenset({"unknown_repository", "unknown_ref", "unknown_build
 """The error codes of the service's 404 responses. A 404 with another code comes from something else."""
 _RETRY_PAUSE = 1.0
 _CONNECT_TIMEOUT, _RECONNECT_TIMEOUT = 10.0, 60.0
-"""Seconds in which a log stream is retried: at its start, and after its last event, when the service may restart."""
+"""Seconds in which a log stream is retried: at its start, and after its last event (the service may restart)."""
 
 
 class ServiceError(Exception):
