@@ -1,4 +1,4 @@
-"""repo2hub's launcher: what a hub's admin installs in the hub's environment.
+"""The hub's side of repo2hub, for the hub's environment. In jupyterhub_config.py:
 
 from repo2hub_launcher import setup_dockerspawner
 setup_dockerspawner(c, service_url="http://127.0.0.1:8585/services/binder/", service_token="...")

@@ -1,7 +1,7 @@
-"""What a hub's admin sets, checked when the hub reads its configuration, with every wrong value named at once."""
+"""The launcher's settings, validated when the hub reads its configuration; all errors are reported at once."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,12 +15,16 @@ _RESOURCES = {"memory", "cpu"}
 
 
 class LauncherError(ValueError):
-    """The configuration of the launcher is wrong; its text has one line for each value."""
+    """The launcher's configuration is invalid. The text has one line for each error."""
+
+    @classmethod
+    def of(cls, errors: Sequence[str]) -> "LauncherError":
+        return cls("Invalid configuration of repo2hub's launcher:\n  " + "\n  ".join(errors))
 
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """A size of server: memory in bytes and CPU cores, None for no limit."""
+    """The size of a server: memory in bytes and CPU cores, None for no limit."""
 
     memory: int | None
     cpu: float | None
@@ -28,7 +32,7 @@ class Resources:
 
 @dataclass(frozen=True)
 class Settings:
-    """See `validate_settings` for what each is."""
+    """The arguments of `setup_dockerspawner`, validated."""
 
     service_url: str
     service_name: str = "binder"
@@ -47,71 +51,73 @@ def validate_settings(
     build_wait: int,
     allow_autostart: bool,
 ) -> Settings:
-    """Return the settings as a record.
+    """Return the validated settings. Raises LauncherError for all invalid arguments.
 
-    `fixed_images` maps what people read to image names. `resources` maps what people read to a size such as
-    {"memory": "2G", "cpu": 1}. `build_wait` is in seconds. Raises LauncherError.
+    `fixed_images` maps display names to images. `resources` maps display names to sizes such as
+    {"memory": "2G", "cpu": 1}. `build_wait` is in seconds.
     """
-    wrong = [
+    errors = [
         *_service_errors(service_url, service_name),
         *_image_errors(fixed_images),
         *_build_wait_errors(build_wait),
     ]
     if not isinstance(allow_autostart, bool):
-        wrong.append("allow_autostart: True or False")
+        errors.append("allow_autostart: must be True or False")
     sizes: dict[str, Resources] = {}
-    for name, size in _items(resources, "resources", wrong):
+    for name, size in _items(resources, "resources", errors):
         try:
             sizes[name] = _size(size)
         except ValueError as exc:
-            wrong.append(f"resources[{name!r}]: {exc}")
-    if wrong:
-        raise LauncherError("repo2hub's launcher is configured wrongly:\n  " + "\n  ".join(wrong))
+            errors.append(f"resources[{name!r}]: {exc}")
+    if errors:
+        raise LauncherError.of(errors)
     return Settings(service_url, service_name, dict(fixed_images), sizes, build_wait, allow_autostart)
 
 
 def _service_errors(url: object, name: object) -> list[str]:
-    wrong = []
+    errors = []
     if not (isinstance(url, str) and _ADDRESS.fullmatch(url)):
-        wrong.append(
-            f"service_url: write an address such as http://127.0.0.1:8585/services/binder/, not {url!r}"
+        errors.append(
+            f"service_url: must be an address such as http://127.0.0.1:8585/services/binder/, not {url!r}"
         )
     if not (isinstance(name, str) and _SERVICE.fullmatch(name)):
-        wrong.append(f"service_name: the service's name on the hub, such as binder, not {name!r}")
-    return wrong
+        errors.append(f"service_name: must be the name of a service of the hub, such as binder, not {name!r}")
+    return errors
 
 
 def _image_errors(images: object) -> list[str]:
-    wrong: list[str] = []
-    for name, image in _items(images, "fixed_images", wrong):
+    errors: list[str] = []
+    for name, image in _items(images, "fixed_images", errors):
         if not (isinstance(image, str) and _IMAGE.fullmatch(image)):
-            wrong.append(f"fixed_images[{name!r}]: write the name of an image, not {image!r}")
-    return wrong
+            errors.append(f"fixed_images[{name!r}]: must be the name of an image, not {image!r}")
+    return errors
 
 
 def _build_wait_errors(seconds: object) -> list[str]:
     if isinstance(seconds, int) and not isinstance(seconds, bool) and 1 <= seconds <= 24 * 3600:
         return []
-    return [f"build_wait: seconds, from 1 to {24 * 3600}, not {seconds!r}"]
+    return [f"build_wait: must be from 1 to {24 * 3600} seconds, not {seconds!r}"]
 
 
-def _items(given: object, what: str, wrong: list[str]) -> list[tuple[str, Any]]:
-    """Return what a mapping holds; what is no mapping of names is noted as wrong."""
-    if not isinstance(given, Mapping):
-        wrong.append(f'{what}: a mapping of names, such as {{"Small": ...}}, not {given!r}')
+def _items(value: object, option: str, errors: list[str]) -> list[tuple[str, Any]]:
+    """Return the items of a mapping with names as keys; add an error to `errors` for anything else."""
+    if not isinstance(value, Mapping):
+        errors.append(
+            f'{option}: must be a mapping with names as keys, such as {{"Small": ...}}, not {value!r}'
+        )
         return []
-    if not all(isinstance(name, str) and name.strip() for name in given):
-        wrong.append(f"{what}: every name is a text that people read")
+    if not all(isinstance(name, str) and name.strip() for name in value):
+        errors.append(f"{option}: every name must be a string that is not empty")
         return []
-    return list(given.items())
+    return list(value.items())
 
 
 def _size(size: object) -> Resources:
     if not isinstance(size, Mapping) or not size or size.keys() - _RESOURCES:
-        raise ValueError(f'write a size such as {{"memory": "2G", "cpu": 1}}, not {size!r}')
+        raise ValueError(f'must be a size such as {{"memory": "2G", "cpu": 1}}, not {size!r}')
     memory, cpu = size.get("memory"), size.get("cpu")
     if cpu is not None and not (isinstance(cpu, int | float) and 0 < cpu <= 1024):
-        raise ValueError(f"cpu is a number of cores, such as 0.5, not {cpu!r}")
+        raise ValueError(f"cpu must be a number of cores such as 0.5, not {cpu!r}")
     return Resources(None if memory is None else _bytes(memory), None if cpu is None else float(cpu))
 
 
@@ -121,5 +127,5 @@ def _bytes(memory: object) -> int:
     except (TraitError, ValueError, TypeError):
         found = 0
     if not isinstance(found, int) or found < 16 * 2**20:
-        raise ValueError(f"memory is a size such as 512M or 2G, not {memory!r}")
+        raise ValueError(f"memory must be a size such as 512M or 2G, not {memory!r}")
     return found

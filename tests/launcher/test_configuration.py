@@ -1,4 +1,4 @@
-"""Two lines of a hub's configuration: what they set, and what stops the hub with every wrong value named."""
+"""The configuration of a hub: what the launcher sets, and errors that stop the hub."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ def configured(c: Config | None = None, **more: Any) -> Config:
     return c
 
 
-def test_two_lines_are_enough() -> None:
+def test_address_and_token_are_enough() -> None:
     c = configured()
     assert c.JupyterHub.spawner_class == "repo2hub_launcher.dockerspawner.spawner.LauncherDockerSpawner"
     assert c.LauncherDockerSpawner.cmd == ["jupyterhub-singleuser"]
@@ -32,7 +32,7 @@ def test_two_lines_are_enough() -> None:
     assert "read:users:groups" in roles["service-binder"]
 
 
-def test_what_the_admin_has_already_stays() -> None:
+def test_settings_of_the_admin_are_kept() -> None:
     c = Config()
     c.JupyterHub.services = [{"name": "binder", "url": "http://elsewhere"}, {"name": "culler"}]
     c.JupyterHub.load_roles = [{"name": "user", "scopes": ["self", "shares"]}]
@@ -45,14 +45,14 @@ def test_what_the_admin_has_already_stays() -> None:
     assert "cmd" not in c.LauncherDockerSpawner
 
 
-def test_what_was_only_added_to_is_added_to() -> None:
+def test_a_service_is_appended_to_a_lazy_list() -> None:
     c = Config()
     c.JupyterHub.services.append({"name": "culler"})
     configured(c)
     assert [service["name"] for service in c.JupyterHub.services] == ["culler", "binder"]
 
 
-def test_every_wrong_value_is_named_at_once() -> None:
+def test_all_invalid_values_are_reported_at_once() -> None:
     wrong = {
         "service_url": "127.0.0.1:8585",
         "service_name": "Binder!",
@@ -68,27 +68,27 @@ def test_every_wrong_value_is_named_at_once() -> None:
     }
     with pytest.raises(LauncherError) as refused:
         configured(**wrong)
-    said = str(refused.value)
+    message = str(refused.value)
     for name in ("service_url", "service_name", "fixed_images['Mine']", "build_wait", "allow_autostart"):
-        assert name in said
+        assert name in message
     for name in ("Small", "Tiny", "Odd", "Bad"):
-        assert f"resources[{name!r}]" in said
+        assert f"resources[{name!r}]" in message
 
 
-def test_a_service_needs_a_token() -> None:
+def test_a_service_requires_a_token() -> None:
     with pytest.raises(LauncherError, match="service_token"):
         configured(service_token=None)
 
 
 @pytest.mark.parametrize("option", ["options_form", "options_from_form", "apply_user_options"])
-def test_what_would_take_the_launchers_place_is_refused(option: str) -> None:
+def test_options_that_the_launcher_sets_are_refused(option: str) -> None:
     c = Config()
     c.DockerSpawner[option] = "something"
     with pytest.raises(LauncherError, match=option):
         configured(c)
 
 
-def test_a_container_that_would_start_again_from_its_old_image_is_refused() -> None:
+def test_keeping_containers_is_refused() -> None:
     c = Config()
     c.DockerSpawner.remove = False
     with pytest.raises(LauncherError, match="remove"):

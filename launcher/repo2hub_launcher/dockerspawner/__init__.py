@@ -1,1 +1,1 @@
-"""DockerSpawner with the spawn form, and what starting a container needs."""
+"""DockerSpawner with the spawn form, and explanations of containers that do not start."""

@@ -1,8 +1,7 @@
-"""The spawn page's form: what the hub's admin offers, and where the browser's part finds the rest.
+"""Render the form of the spawn page: the admin's images and sizes, and the fields for a repository.
 
-All that is listed live (images that are ready, a build's log) is fetched by `launcher.js` from the service, as the
-person who looks at the page. So this page is there at once, and also while the service is down. Whatever is put
-into it here is escaped: names, and what a link filled in.
+`launcher.js` fetches the ready images and build logs from the service as the user, so the page loads at once,
+also while the service is down. All names and values are escaped.
 """
 
 import json
@@ -21,13 +20,13 @@ def render_form(
 ) -> str:
     """Return the form's HTML, style and script included.
 
-    `link_fields` is what a link filled in, which wins over `last_options`, the user options of the last start.
+    `link_fields`, from the link, take precedence over `last_options`, the user options of the last start.
     """
-    start = dict(link_fields) if link_fields.get("repo") else {**last_options, **link_fields}
+    initial = dict(link_fields) if link_fields.get("repo") else {**last_options, **link_fields}
     config = {
         "service": settings.service_name,
-        "repo": start.get("repo", ""),
-        "ref": start.get("ref", ""),
+        "repo": initial.get("repo", ""),
+        "ref": initial.get("ref", ""),
         "link": bool(link_fields.get("repo")),
     }
     parts = {
@@ -35,10 +34,10 @@ def render_form(
         "script": (_HERE / "launcher.js").read_text(encoding="utf-8"),
         "config": _json(config),
         "note": f'<p class="alert alert-warning" role="note">{escape(note)}</p>' if note else "",
-        "fixed": _fixed(settings, start),
-        "resources": _resources(settings, start.get("resources", "")),
-        "repo": escape(start.get("repo", "")),
-        "ref": escape("" if start.get("ref") == "HEAD" else start.get("ref", "")),
+        "fixed": _fixed(settings, initial),
+        "resources": _resources(settings, initial.get("resources", "")),
+        "repo": escape(initial.get("repo", "")),
+        "ref": escape("" if initial.get("ref") == "HEAD" else initial.get("ref", "")),
     }
     page = (_HERE / "form.html").read_text(encoding="utf-8")
     for name, value in parts.items():
@@ -46,11 +45,11 @@ def render_form(
     return page
 
 
-def _fixed(settings: Settings, start: Mapping[str, str]) -> str:
+def _fixed(settings: Settings, initial: Mapping[str, str]) -> str:
     if not settings.fixed_images:
         return ""
-    chosen = start.get("fixed")
-    if chosen not in settings.fixed_images and not start.get("repo"):
+    chosen = initial.get("fixed")
+    if chosen not in settings.fixed_images and not initial.get("repo"):
         chosen = next(iter(settings.fixed_images))
     cards = [_card(name, image, name == chosen) for name, image in settings.fixed_images.items()]
     return f'<div class="r2h-group"><h2 class="r2h-heading">Images of this hub</h2>{"".join(cards)}</div>'
@@ -87,15 +86,15 @@ def _size(name: str, size: Resources, checked: bool) -> str:
 
 
 def describe_resources(size: Resources) -> str:
-    """Return a size in words."""
-    words = []
+    """Return a size as text, such as "2 GB memory, 1 CPU"."""
+    parts = []
     if size.memory is not None:
-        words.append(f"{size.memory / _GIB:.3g} GB memory")
+        parts.append(f"{size.memory / _GIB:.3g} GB memory")
     if size.cpu is not None:
-        words.append(f"{size.cpu:g} CPU" if size.cpu <= 1 else f"{size.cpu:g} CPUs")
-    return ", ".join(words) or "no limit"
+        parts.append(f"{size.cpu:g} CPU" if size.cpu <= 1 else f"{size.cpu:g} CPUs")
+    return ", ".join(parts) or "no limit"
 
 
 def _json(value: object) -> str:
-    """Return JSON that may stand in a script element: nothing in it can end the element."""
+    """Return JSON for a script element, which nothing in it can close."""
     return json.dumps(value).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -1,20 +1,20 @@
-// The spawn page's live part: lists the images that are ready, has one built and shows how that goes.
-// Everything from the service is text that somebody's repository may have written: it is only ever set as text.
+// The live part of the spawn page: lists ready images, requests a build and shows its progress.
+// Data from the service may come from an untrusted repository, so it is only ever inserted as text, never as HTML.
 (() => {
   "use strict";
   const config = JSON.parse(document.getElementById("r2h-config").textContent);
   const hub = window.jhdata;
   const api = `${hub.base_url.replace(/hub\/$/, "")}services/${config.service}/api/v1/`;
   const $ = (id) => document.getElementById(`r2h-${id}`);
-  const POLL = 4000, POLL_IN_TROUBLE = 20000, RECONNECT = 2000, MOST_LINES = 5000;
+  const POLL = 4000, POLL_AFTER_ERROR = 20000, RECONNECT = 2000, MAX_LINES = 5000;
   const memory = `repo2hub-build:${hub.user}`, seen = `repo2hub-ready:${hub.user}`;
 
-  // --- asking ------------------------------------------------------------------------------------------------
+  // --- requests ------------------------------------------------------------------------------------------------
 
-  // The token lives in this page alone. Whoever logs in next, on the same browser, gets one of their own.
+  // The token is stored in this page only, so that the next user of the same browser gets a token of their own.
   let token = null;
 
-  class Refusal extends Error {
+  class RequestError extends Error {
     constructor(message, status, code) { super(message); this.status = status; this.code = code; }
   }
 
@@ -23,17 +23,17 @@
 
   async function newToken() {
     const body = {
-      note: "repo2hub: a spawn page", expires_in: 3600,
+      note: "repo2hub: spawn page", expires_in: 3600,
       scopes: [`access:services!service=${config.service}`],
     };
     const answer = await fetch(`${tokens}?${xsrf}`, {
       method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
     });
     if (!answer.ok) {
-      const why = answer.status === 403 || answer.status === 400
-        ? `You may not use the service ${config.service}; the hub's admin can change that.`
-        : "The hub gives no token now. Reload the page.";
-      throw new Refusal(why, answer.status, "no_token");
+      const message = answer.status === 403 || answer.status === 400
+        ? `You do not have access to the service ${config.service}. Ask the hub's admin for it.`
+        : "The hub did not create an API token. Reload the page.";
+      throw new RequestError(message, answer.status, "no_token");
     }
     const { token: text, id } = await answer.json();
     token = { text, id, until: Date.now() + 55 * 60 * 1000 };
@@ -44,11 +44,11 @@
     token = null;
   });
 
-  let minting = null;
+  let creating = null;
   async function request(path, options = {}) {
     if (!token || token.until < Date.now()) {
-      minting ??= newToken().finally(() => { minting = null; });
-      await minting;
+      creating ??= newToken().finally(() => { creating = null; });
+      await creating;
     }
     const headers = { Accept: "application/json", ...options.headers, Authorization: `Bearer ${token.text}` };
     let answer;
@@ -56,14 +56,14 @@
       answer = await fetch(api + path, { ...options, headers, cache: "no-store" });
     } catch (error) {
       if (error.name === "AbortError") throw error;
-      throw new Refusal("The build service cannot be reached.", 0, "unreachable");
+      throw new RequestError("Cannot connect to the build service.", 0, "unreachable");
     }
     if (answer.ok) return answer;
     if (answer.status === 401) token = null;
-    const said = await answer.json().catch(() => ({}));
-    const message = said?.error?.message ?? said?.message
-      ?? (answer.status >= 500 ? "The build service does not answer now." : "The build service refused that.");
-    throw new Refusal(message, answer.status, said?.error?.code ?? "refused");
+    const body = await answer.json().catch(() => ({}));
+    const message = body?.error?.message ?? body?.message
+      ?? (answer.status >= 500 ? "The build service does not answer." : "The build service refused the request.");
+    throw new RequestError(message, answer.status, body?.error?.code ?? "refused");
   }
 
   async function post(path, body) {
@@ -71,7 +71,7 @@
     return (await request(path, { method: "POST", headers, body: JSON.stringify(body) })).json();
   }
 
-  // --- small words ---------------------------------------------------------------------------------------------
+  // --- formatting ---------------------------------------------------------------------------------------------
 
   const shortRef = (ref) => ref.replace(/^refs\/(heads|tags)\//, "");
   const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
@@ -92,13 +92,13 @@
     return made;
   }
 
-  // --- what is ready ---------------------------------------------------------------------------------------------
+  // --- ready images ---------------------------------------------------------------------------------------------
 
   const cards = new Map();
   let isFirst = true, timer = null;
 
   const keyOf = (image) => `${image.repository.toLowerCase()} ${image.ref}`;
-  // What was built for a bare commit stands at no ref.
+  // An image that was built for a commit has no ref.
   const choiceOf = (image) => `ready:${JSON.stringify({
     repo: image.repository, ref: shortRef(image.ref) || image.commit, commit: image.commit })}`;
 
@@ -141,7 +141,7 @@
       const changed = !made || made.image.commit !== image.commit;
       if (!made) { made = card(image); cards.set(key, made); }
       fill(made, image);
-      // Moved only if it must be: a radio that is moved loses the focus.
+      // Moved only if necessary, because a radio button that is moved loses the focus.
       if (list.children[place] !== made.label) list.insertBefore(made.label, list.children[place] ?? null);
       if (changed && !isFirst) {
         fresh.push(image);
@@ -156,32 +156,32 @@
     isFirst = false;
     const named = fresh.map((image) => `${image.repository} ${shortRef(image.ref)}`);
     if (!images.length) {
-      $("ready-note").textContent = "No image is ready yet. Build one below; what is built appears here by itself.";
+      $("ready-note").textContent = "No image is ready yet. Build one below; it appears here when it is ready.";
     }
-    if (named.length) $("ready-note").textContent = `New and ready: ${named.slice(0, 3).join(", ")}`;
+    if (named.length) $("ready-note").textContent = `Now ready: ${named.slice(0, 3).join(", ")}`;
   }
 
   function search() {
-    const words = $("search").value.toLowerCase().split(/\s+/).filter(Boolean);
+    const terms = $("search").value.toLowerCase().split(/\s+/).filter(Boolean);
     let found = 0;
     for (const { label } of cards.values()) {
       const text = label.textContent.toLowerCase();
-      label.hidden = !words.every((word) => text.includes(word));
+      label.hidden = !terms.every((term) => text.includes(term));
       found += label.hidden ? 0 : 1;
     }
     $("nothing").hidden = found > 0 || cards.size === 0;
   }
 
-  // Also whatever a person typed or clicked meanwhile stays as it is.
+  // Keeps what the user has typed or selected meanwhile.
   function preselect(images) {
     if (document.querySelector('#r2h input[name="choice"]:checked') && !($("choose-build").checked && untouched)) return;
     const wanted = config.repo.toLowerCase();
     const match = images.find((image) => image.repository.toLowerCase() === wanted
       && (!config.ref || config.ref === "HEAD" || shortRef(image.ref) === shortRef(config.ref)));
-    // Never by itself what happens to be newest: that is whatever anybody had built.
+    // The newest image is not selected automatically: it can be the image of any user.
     if (match) cards.get(keyOf(match)).radio.checked = true;
     else $("choose-build").checked = true;
-    chosenChanged();
+    choiceChanged();
   }
 
   async function poll() {
@@ -189,39 +189,39 @@
     let wait = POLL;
     try {
       const { images } = await (await request("images")).json();
-      if ($("ready-note").dataset.trouble) { $("ready-note").textContent = ""; delete $("ready-note").dataset.trouble; }
+      if ($("ready-note").dataset.error) { $("ready-note").textContent = ""; delete $("ready-note").dataset.error; }
       show(images);
     } catch (error) {
-      $("ready-note").textContent = `${error.message} What is ready is not listed until then.`;
-      $("ready-note").dataset.trouble = "yes";
+      $("ready-note").textContent = `${error.message} The list of ready images is not available. Retrying…`;
+      $("ready-note").dataset.error = "yes";
       if (isFirst) {
         $("list").replaceChildren();
         $("ready").hidden = true;
         preselect([]);
       }
-      wait = POLL_IN_TROUBLE;
+      wait = POLL_AFTER_ERROR;
     }
-    // A page in the background asks nothing.
+    // A page in the background does not poll.
     if (!document.hidden) timer = setTimeout(poll, wait);
   }
   document.addEventListener("visibilitychange", () => { if (!document.hidden) poll(); });
 
   // --- a build -------------------------------------------------------------------------------------------------------
 
-  let build = null, follower = null, ticking = null, began = 0, untouched = true, pinned = true;
+  let build = null, follower = null, ticking = null, startedAt = 0, untouched = true, pinned = true;
 
-  function fail(message) {
+  function showFieldError(message) {
     $("repo-error").textContent = message;
     $("repo-error").hidden = !message;
     $("repo").setAttribute("aria-invalid", String(Boolean(message)));
   }
 
-  function say(text, kind = "") {
+  function setStatus(text, kind = "") {
     $("status").className = `r2h-status ${kind}`;
     if ($("status").textContent !== text) $("status").textContent = text;
   }
 
-  function step(now, bad = false) {
+  function setStep(now, bad = false) {
     const steps = [...$("steps").children];
     const at = steps.findIndex((one) => one.dataset.step === now);
     steps.forEach((one, place) => {
@@ -232,25 +232,25 @@
   }
 
   function tick() {
-    $("elapsed").textContent = clock((Date.now() - began) / 1000);
+    $("elapsed").textContent = clock((Date.now() - startedAt) / 1000);
   }
 
   function runClock(seconds) {
-    began = Date.now() - seconds * 1000;
+    startedAt = Date.now() - seconds * 1000;
     clearInterval(ticking);
     ticking = setInterval(tick, 1000);
     tick();
   }
 
-  // Colours and the like are dropped, and what could turn text around.
+  // Escape sequences, control characters and characters that change the text direction.
   const CONTROLS =
     /\x1b(?:\[[0-?]{0,64}[ -/]{0,8}[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|[ -/]{0,8}[0-~])|[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
-  const LONGEST = 4000; // characters of a line that are drawn
+  const MAX_LINE_LENGTH = 4000; // characters of a line that are shown
 
-  // A program that draws a bar ends each state of it with \r: the last one counts.
+  // Programs that draw a progress bar end each of its states with \r. Only the last one is shown.
   function lastState(line) {
     const text = line.endsWith("\r") ? line.slice(0, -1) : line;
-    return text.slice(text.lastIndexOf("\r") + 1).slice(0, LONGEST).replace(CONTROLS, "");
+    return text.slice(text.lastIndexOf("\r") + 1).slice(0, MAX_LINE_LENGTH).replace(CONTROLS, "");
   }
 
   let half = "";
@@ -260,7 +260,7 @@
     half = lines.pop();
     if (!lines.length) return;
     log.append(document.createTextNode(`${lines.map(lastState).join("\n")}\n`));
-    while (log.childNodes.length > MOST_LINES) log.firstChild.remove();
+    while (log.childNodes.length > MAX_LINES) log.firstChild.remove();
     if (pinned) log.scrollTop = log.scrollHeight;
   }
 
@@ -280,12 +280,12 @@
 
   function describe(status) {
     if (status.status === "queued") {
-      step("queued");
+      setStep("queued");
       const place = status.queue_position;
-      say(place > 1 ? `Waiting for a builder: ${ordinal(place)} in the queue` : "Waiting for a builder: next in the queue");
+      setStatus(place > 1 ? `Waiting for a builder: ${ordinal(place)} in the queue` : "Waiting for a builder: next in the queue");
     } else if (status.status === "running") {
-      step(status.phase === "fetching" || !status.phase ? "fetching" : "building");
-      say({ fetching: "Fetching the repository", pushing: "Storing the image" }[status.phase] ?? "Building the image");
+      setStep(status.phase === "fetching" || !status.phase ? "fetching" : "building");
+      setStatus({ fetching: "Fetching the repository", pushing: "Pushing the image" }[status.phase] ?? "Building the image");
     }
   }
 
@@ -294,24 +294,24 @@
     $("elapsed").textContent = clock(ended.durations.total);
     $("build-button").textContent = "Build";
     if (ended.status === "succeeded") {
-      step("ready");
-      say("The image is ready. Press Start at the bottom of the page.", "is-good");
+      setStep("ready");
+      setStatus("The image is ready. Press Start at the bottom of the page.", "is-good");
       $("commit").value = ended.commit;
       poll();
     } else {
-      step(ended.phase === "fetching" ? "fetching" : "building", true);
-      const why = (ended.message || "its log says why").replace(/\.$/, "");
-      say(ended.status === "cancelled" ? "The build was stopped." : `The build failed: ${why}.`, "is-bad");
-      if (ended.advice) advise(`What to do, ${ended.advice.who}: ${ended.advice.text}`);
+      setStep(ended.phase === "fetching" ? "fetching" : "building", true);
+      const reason = (ended.message || "see its log for the reason").replace(/\.$/, "");
+      setStatus(ended.status === "cancelled" ? "The build was cancelled." : `The build failed: ${reason}.`, "is-bad");
+      if (ended.advice) showAdvice(`How to fix it (${ended.advice.who}): ${ended.advice.text}`);
     }
   }
 
-  function advise(text) {
+  function showAdvice(text) {
     $("advice").textContent = text;
     $("advice").hidden = !text;
   }
 
-  // Server-sent events by fetch: EventSource cannot send a token.
+  // Server-sent events by fetch, because EventSource cannot send a token.
   async function* events(path, signal) {
     const answer = await request(path, { headers: { Accept: "text/event-stream" }, signal });
     const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -337,12 +337,12 @@
   async function follow(id) {
     follower?.abort();
     const mine = follower = new AbortController();
-    let after = null;
+    let lastEventId = null;
     while (!mine.signal.aborted) {
       try {
-        const path = `builds/${id}/log${after ? `?after=${encodeURIComponent(after)}` : ""}`;
+        const path = `builds/${id}/log${lastEventId ? `?after=${encodeURIComponent(lastEventId)}` : ""}`;
         for await (const event of events(path, mine.signal)) {
-          after = event.id ?? after;
+          lastEventId = event.id ?? lastEventId;
           if (event.name === "log") write(event.data.text);
           else if (event.name === "attempt") write(`-- attempt ${event.data.attempt} --\n`);
           else if (event.name === "status") describe(event.data);
@@ -353,9 +353,9 @@
         if (error.status === 404 || error.status === 403) {
           forget();
           clearInterval(ticking);
-          return say(error.message, "is-bad");
+          return setStatus(error.message, "is-bad");
         }
-        say("The connection is gone; trying again. The build goes on.");
+        setStatus("Connection lost. Reconnecting; the build continues.");
       }
       await new Promise((resolve) => setTimeout(resolve, RECONNECT));
     }
@@ -370,11 +370,11 @@
     $("log").hidden = false;
     $("commit").value = "";
     $("progress").hidden = false;
-    step("queued");
-    advise("");
+    setStep("queued");
+    showAdvice("");
     $("page").href = `${api.replace(/api\/v1\/$/, "")}builds/${id}`;
     $("page").hidden = false;
-    // How long it has been going on: who joins a build begins in its middle.
+    // The elapsed time of a build that was already running.
     request(`builds/${id}`).then((answer) => answer.json())
       .then((now) => { if (build?.id === id && !now.finished_at) runClock(now.durations.total); })
       .catch(() => {});
@@ -391,38 +391,38 @@
     return /^[A-Za-z0-9][A-Za-z0-9_-]{0,99}\/[A-Za-z0-9._-]{1,100}$/.test(text) || /^https?:\/\//.test(text) ? text : null;
   }
 
-  async function ask() {
+  async function requestBuild() {
     const repo = repository();
     if (!repo) {
-      fail("Enter the repository as org/repo, or as its address at GitHub.");
+      showFieldError("Enter the repository as org/repo or as its GitHub URL.");
       $("repo").focus();
       return;
     }
-    fail("");
+    showFieldError("");
     const ref = $("ref").value.trim() || "HEAD";
     $("build-button").disabled = true;
-    $("build-button").textContent = "Asking…";
+    $("build-button").textContent = "Requesting…";
     try {
-      const said = await post("builds", { repository: repo, ref });
-      // As the service writes it, which is how the hub takes it.
-      $("repo").value = (said.build ?? said.image).repository;
-      if (said.build) watch(said.build.id, $("repo").value, ref);
+      const answer = await post("builds", { repository: repo, ref });
+      // The name as the service normalizes it, which the hub accepts.
+      $("repo").value = (answer.build ?? answer.image).repository;
+      if (answer.build) watch(answer.build.id, $("repo").value, ref);
       else {
         follower?.abort();
         forget();
         $("progress").hidden = false;
         $("log").hidden = true;
         $("page").hidden = true;
-        advise("");
-        step("ready");
+        showAdvice("");
+        setStep("ready");
         clearInterval(ticking);
         $("elapsed").textContent = "";
-        say("This commit is built already. Press Start at the bottom of the page.", "is-good");
-        $("commit").value = said.image.commit;
+        setStatus("The image of this commit already exists. Press Start at the bottom of the page.", "is-good");
+        $("commit").value = answer.image.commit;
         poll();
       }
     } catch (error) {
-      fail(error.message);
+      showFieldError(error.message);
       $("progress").hidden = true;
     } finally {
       $("build-button").disabled = false;
@@ -430,17 +430,17 @@
     }
   }
 
-  $("build-button").addEventListener("click", ask);
+  $("build-button").addEventListener("click", requestBuild);
   for (const id of ["repo", "ref"]) {
     $(id).addEventListener("input", () => {
       untouched = false;
       $("commit").value = "";
-      fail("");
-      chosenChanged();
+      showFieldError("");
+      choiceChanged();
     });
-    // Enter builds: the first of the two things one does here. Start is a button of its own.
+    // Enter requests a build; it does not submit the form, which Start does.
     $(id).addEventListener("keydown", (event) => {
-      if (event.key === "Enter") { event.preventDefault(); ask(); }
+      if (event.key === "Enter") { event.preventDefault(); requestBuild(); }
     });
   }
   $("search").addEventListener("input", search);
@@ -452,14 +452,14 @@
       await navigator.clipboard.writeText(link);
       $("share").textContent = "Copied";
     } catch {
-      window.prompt("The link:", link);
+      window.prompt("Copy this link:", link);
     }
     setTimeout(() => { $("share").textContent = "Copy a link to share"; }, 3000);
   });
 
   // --- the form ------------------------------------------------------------------------------------------------------
 
-  /** What a link to share fills in: the repository that is chosen; null for an image of the hub's. */
+  /** The fields of a link to share: the chosen repository; null for one of the hub's images. */
   function shared() {
     const chosen = document.querySelector('#r2h input[name="choice"]:checked')?.value ?? "";
     if (chosen.startsWith("ready:")) {
@@ -470,28 +470,28 @@
     return repo ? { repo, ref: $("ref").value.trim() || "HEAD" } : null;
   }
 
-  function chosenChanged() {
+  function choiceChanged() {
     $("sharing").hidden = shared() === null;
   }
   document.getElementById("r2h").addEventListener("change", (event) => {
-    if (event.target.name === "choice") { untouched = false; chosenChanged(); }
+    if (event.target.name === "choice") { untouched = false; choiceChanged(); }
   });
 
   document.getElementById("spawn_form").addEventListener("submit", (event) => {
     const missing = $("choose-build").checked && !repository();
     if (!missing) {
-      // From here on the hub shows what happens, and the next visit begins with what was started.
+      // The hub shows the progress from here on, and the next visit begins with the last choice.
       sessionStorage.removeItem(memory);
       return;
     }
     event.preventDefault();
     event.stopImmediatePropagation();
-    fail("Enter the repository as org/repo, or as its address at GitHub.");
+    showFieldError("Enter the repository as org/repo or as its GitHub URL.");
     $("repo").focus();
   }, true);
 
-  // As many cards as there were last time keep their place until they are known: nothing below them jumps.
-  function keepPlaces() {
+  // Placeholders for as many cards as last time, so that nothing below them moves when the list is loaded.
+  function showPlaceholders() {
     const count = Math.min(Number(localStorage.getItem(seen) ?? 2), 5);
     for (let place = 0; place < count; place += 1) $("list").append(element("div", "r2h-card r2h-skeleton"));
     $("ready").hidden = count === 0;
@@ -499,17 +499,17 @@
 
   function begin() {
     $("build-button").hidden = false;
-    keepPlaces();
-    const kept = JSON.parse(sessionStorage.getItem(memory) ?? "null");
-    const isLinkToOther = config.link && kept && (kept.repo !== config.repo || kept.ref !== (config.ref || "HEAD"));
-    if (kept && !isLinkToOther) {
-      $("repo").value = kept.repo;
-      $("ref").value = kept.ref === "HEAD" ? "" : kept.ref;
+    showPlaceholders();
+    const stored = JSON.parse(sessionStorage.getItem(memory) ?? "null");
+    const isLinkToOther = config.link && stored && (stored.repo !== config.repo || stored.ref !== (config.ref || "HEAD"));
+    if (stored && !isLinkToOther) {
+      $("repo").value = stored.repo;
+      $("ref").value = stored.ref === "HEAD" ? "" : stored.ref;
       $("choose-build").checked = true;
       untouched = false;
-      watch(kept.id, kept.repo, kept.ref);
+      watch(stored.id, stored.repo, stored.ref);
     } else if (config.repo) $("choose-build").checked = true;
-    chosenChanged();
+    choiceChanged();
     poll();
   }
   begin();

@@ -1,8 +1,8 @@
-"""Links to the spawn page that fill its form in: `/hub/spawn?repo=org/repo&ref=main`.
+"""Links that fill in the form of the spawn page: `/hub/spawn?repo=org/repo&ref=main`.
 
-The hub takes any query of its spawn page for the options of a server, and starts it at once, with no click. A link
-is written by anybody, and what it starts runs the code of anybody's repository. So a query never gets that far
-unless the admin allows it and the link asks for it.
+The hub takes any query of its spawn page for user options and starts a server at once, without a click. Anyone
+can write such a link, and the server would run the code of any repository. So the query is removed before the
+hub reads it, unless the admin allows automatic starts and the link asks for one.
 """
 
 from collections.abc import Mapping
@@ -11,11 +11,11 @@ from typing import Any
 from repo2hub_launcher.spawning.user_options import MAX_TEXT_LENGTH
 
 _FIELDS = ("repo", "ref", "resources")
-_HUB_ARGUMENTS = ("next", "display_name")  # the hub's own
+_HUB_ARGUMENTS = ("next", "display_name")  # which the hub itself uses
 
 
 def form_fields(arguments: Mapping[str, list[bytes]]) -> dict[str, str]:
-    """Return what a query fills in: `repo`, `ref`, `resources`, with or without the hub's prefix `opt-`."""
+    """Return the form fields in a query: `repo`, `ref`, `resources`, with or without the hub's prefix `opt-`."""
     found = {}
     for name in _FIELDS:
         values = arguments.get(name) or arguments.get(f"opt-{name}")
@@ -25,14 +25,14 @@ def form_fields(arguments: Mapping[str, list[bytes]]) -> dict[str, str]:
 
 
 def asks_for_autostart(arguments: Mapping[str, list[bytes]]) -> bool:
-    """Say whether a query asks for the server to be started at once."""
+    """Return whether a query asks for an automatic start."""
     return any(arguments.get(name) == [b"true"] for name in ("autostart", "opt-autostart"))
 
 
 def prevent_autostart(handler: Any, *, allow_autostart: bool) -> None:
-    """Take out of a spawn page's request what would make the hub start a server, if it may not do so.
+    """Remove the query of a spawn page's request, unless it may start a server.
 
-    The hub reads `query_arguments`, while `arguments` keeps all of it for the form.
+    The hub reads `query_arguments`; `arguments` keeps the query for the form.
     """
     request = getattr(handler, "request", None)
     if request is None or request.method != "GET":

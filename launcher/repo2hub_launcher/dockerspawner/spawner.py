@@ -1,4 +1,4 @@
-"""DockerSpawner with a spawn form: for images that the service built or the admin listed, and for no others."""
+"""DockerSpawner with a spawn form. It starts only images that the service built or the admin listed."""
 
 import asyncio
 import inspect
@@ -11,7 +11,8 @@ from dockerspawner import DockerSpawner
 from traitlets import Instance, default
 
 from repo2hub_launcher.dockerspawner import form, permalink, start_failures
-from repo2hub_launcher.service.client import Image, ServiceClient, ServiceError
+from repo2hub_launcher.service.client import ServiceClient, ServiceError
+from repo2hub_launcher.service.records import Image
 from repo2hub_launcher.service.user_token import service_as_user
 from repo2hub_launcher.settings import Settings
 from repo2hub_launcher.spawning import prepare_image, user_options
@@ -19,24 +20,22 @@ from repo2hub_launcher.spawning.progress import Progress
 from repo2hub_launcher.spawning.user_options import Choice, InvalidOptions, parse_options
 
 _LOOKUP_TOKEN_LIFETIME = 120
-_FOUND_PERCENT = 78  # percent of a start
-_START_TIMEOUT_MARGIN = 5  # seconds of start_timeout that are left to the hub
+_FOUND_PERCENT = 78  # of the progress bar
+_START_TIMEOUT_MARGIN = 5  # seconds of start_timeout that are left for the hub
 _CONTAINER_POLL_INTERVAL, _POLL_INTERVAL = 0.5, 0.05
-_AUTOSTART_REFUSED = (
-    "The link asked for a start at once, which this hub does not allow: look at it, then press Start."
-)
+_AUTOSTART_REFUSED = "This hub does not allow links to start servers. Check the repository, then press Start."
 
 
 class LauncherDockerSpawner(DockerSpawner):  # type: ignore[misc] # JupyterHub has no types
-    """Set up by `setup_dockerspawner`.
+    """The spawner of `setup_dockerspawner`.
 
-    The hub calls, in this order: `apply_user_options`, which looks the image up; `run_pre_spawn_hook`, where a
-    missing image is built; `start`. Only the last is under `start_timeout`, the second has a limit of its own.
+    The hub calls `apply_user_options`, which looks up the image, then `run_pre_spawn_hook`, which builds a
+    missing image, then `start`. Only `start` has to finish within `start_timeout`; a build has `build_wait`.
     """
 
-    launcher = Instance(Settings, config=True, help="What `setup_dockerspawner` was given.")
+    launcher = Instance(Settings, config=True, help="The arguments of `setup_dockerspawner`.")
 
-    extra_host_config: Any  # traits of DockerSpawner's, which has no types
+    extra_host_config: Any  # traits of DockerSpawner, which has no types
     object_id: Any
 
     @default("options_form")
@@ -59,14 +58,14 @@ class LauncherDockerSpawner(DockerSpawner):  # type: ignore[misc] # JupyterHub h
         self._description = ""
 
     async def run_auth_state_hook(self, auth_state: Any) -> None:
-        """Do as the hub does; it is also the last moment before the hub reads a link's query."""
+        """Run the hub's hook. This is also the last call before the hub reads a link's query."""
         await super().run_auth_state_hook(auth_state)
         permalink.prevent_autostart(self.handler, allow_autostart=self.launcher.allow_autostart)
 
     async def apply_choice(self, options: dict[str, Any]) -> None:
-        """Set image, memory and CPU by a choice, all of them each time: they outlive a server on this object.
+        """Set image, memory and CPU from user options. Raises SpawnRefused.
 
-        Raises SpawnRefused.
+        All are set each time, because this object keeps their values after a server has stopped.
         """
         self._progress, self._choice_to_build, self._choice_found = Progress(), None, None
         try:
@@ -80,12 +79,12 @@ class LauncherDockerSpawner(DockerSpawner):  # type: ignore[misc] # JupyterHub h
         if choice.fixed is not None:
             self.image = self.launcher.fixed_images[choice.fixed]
             return
-        begun = asyncio.get_running_loop().time()
+        started = asyncio.get_running_loop().time()
         with self._service_as_owner(_LOOKUP_TOKEN_LIFETIME) as service:
             found = await prepare_image.find_image(service, choice)
-        taken = asyncio.get_running_loop().time() - begun
+        seconds = asyncio.get_running_loop().time() - started
         state = found.name if isinstance(found, Image) else found.state
-        self.log.info("Looked up %s at %s in %.3f s: %s", choice.repository, choice.ref, taken, state)
+        self.log.info("Looked up %s at %s in %.3f s: %s", choice.repository, choice.ref, seconds, state)
         if isinstance(found, Image):
             self._choice_found = choice
             await self._use_image(found, choice)
@@ -93,7 +92,7 @@ class LauncherDockerSpawner(DockerSpawner):  # type: ignore[misc] # JupyterHub h
             self._choice_to_build = choice
 
     async def run_pre_spawn_hook(self) -> None:
-        """Wait for the image's build where there is none, then do as the admin's own hook says."""
+        """Build the image if it is missing, then run the admin's own hook."""
         is_removed = self._choice_found is not None and await self._is_removed(self.image)
         choice = self._choice_found if is_removed else self._choice_to_build
         if choice is not None:
@@ -108,40 +107,40 @@ class LauncherDockerSpawner(DockerSpawner):  # type: ignore[misc] # JupyterHub h
             await hook
 
     async def start(self) -> Any:
-        """Start the container and return where it listens. Raises SpawnRefused where its image is no server's."""
+        """Start the container and return its address. Raises SpawnRefused if the image cannot run a server."""
         deadline = asyncio.get_running_loop().time() + self.start_timeout - _START_TIMEOUT_MARGIN
         await self._progress.add_message(
-            f"Starting a server: {self._description[:1].lower()}{self._description[1:]}", 80
+            f"Starting a server from {self._description[:1].lower()}{self._description[1:]}", 80
         )
         try:
             address = await super().start()
         except docker.errors.APIError as exc:
-            if why := start_failures.explain_start_error(str(exc.explanation or exc), self.cmd):
-                raise prepare_image.SpawnRefused(f"{self._description}: {why}") from exc
+            if reason := start_failures.explain_start_error(str(exc.explanation or exc), self.cmd):
+                raise prepare_image.SpawnRefused(f"{self._description}: {reason}") from exc
             raise
-        await self._progress.add_message("The container runs; waiting for the server in it", 90)
+        await self._progress.add_message("The container is running. Waiting for the server in it", 90)
         ip, port = address
         await self._wait_until_responding(ip, port, deadline)
         return address
 
     async def create_object(self) -> Any:
-        """Make the container, after a look at what its volumes hide.
+        """Create the container, after checking what its volumes hide.
 
-        It is removed by `stop` and `poll`, and not by the engine as soon as it ends: its last words tell why.
+        The engine does not remove it when it exits, because its log explains why; `stop` and `poll` remove it.
         """
         await self._check_volumes()
         configured: Any = self.extra_host_config
-        own = self._eval_if_callable(configured)
-        if inspect.isawaitable(own):
-            own = await own
-        self.extra_host_config = {**own, "auto_remove": False}
+        options = self._eval_if_callable(configured)
+        if inspect.isawaitable(options):
+            options = await options
+        self.extra_host_config = {**options, "auto_remove": False}
         try:
             return await super().create_object()
         finally:
             self.extra_host_config = configured
 
     async def poll(self) -> Any:
-        """Return None while the container runs, else its exit status; one that ended by itself is removed."""
+        """Return None while the container runs, else its exit status; a container that has exited is removed."""
         status = await super().poll()
         if status is not None and self.object_id and self.remove and not self._start_pending:
             await self.remove_object()
@@ -149,13 +148,13 @@ class LauncherDockerSpawner(DockerSpawner):  # type: ignore[misc] # JupyterHub h
         return status
 
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
-        """Yield what the hub's progress page shows."""
+        """Yield the events of the hub's progress page."""
         async for event in self._progress.events():
             yield event
 
     @contextmanager
     def _service_as_owner(self, seconds: int) -> Iterator[ServiceClient]:
-        """Give the service, asked as this server's owner, for no longer than that."""
+        """Give a client that acts as the owner of this server, for at most `seconds`."""
         launcher = self.launcher
         try:
             with service_as_user(
@@ -172,9 +171,9 @@ class LauncherDockerSpawner(DockerSpawner):  # type: ignore[misc] # JupyterHub h
         )
 
     async def _is_removed(self, image: str) -> bool:
-        """Say whether somebody has removed an image from the engine that no registry has.
+        """Return whether an image that is in no registry was removed from the engine.
 
-        The service cannot know, and would go on to say that it is ready.
+        The service does not know that, and still reports the image as ready.
         """
         if not prepare_image.is_in_no_registry(image):
             return False
@@ -185,7 +184,7 @@ class LauncherDockerSpawner(DockerSpawner):  # type: ignore[misc] # JupyterHub h
         return False
 
     async def _check_volumes(self) -> None:
-        """Say, or refuse, what a volume makes of an image whose repository lies below its mount point."""
+        """Warn if a volume hides the image's repository. Raises SpawnRefused if it hides the `start` script."""
         found = await self.docker("inspect_image", self.image)
         hidden = start_failures.find_hidden_paths(self.volume_mount_points, found["Config"].get("Env") or [])
         if hidden.start:
@@ -194,34 +193,34 @@ class LauncherDockerSpawner(DockerSpawner):  # type: ignore[misc] # JupyterHub h
             await self._progress.add_message(start_failures.REPOSITORY_IS_HIDDEN.format(mount=hidden.mount))
 
     async def _wait_until_responding(self, ip: str, port: int, deadline: float) -> None:
-        """Return once the server answers, or when it is for the hub to go on waiting.
+        """Return when the server answers, or when the time of this call is over and the hub continues to wait.
 
-        Raises SpawnRefused where its container has ended: the hub would only see that nothing answers.
+        Raises SpawnRefused if the container has exited; the hub would only report a timeout.
         """
         if self.internal_ssl:
             return
         loop = asyncio.get_running_loop()
         deadline = min(deadline, loop.time() + self.http_timeout)
-        next_look = loop.time() + _CONTAINER_POLL_INTERVAL
+        next_poll = loop.time() + _CONTAINER_POLL_INTERVAL
         url = f"http://{ip}:{port}{self.server.base_url}api"
         while loop.time() < deadline and not await start_failures.is_responding(url):
-            if loop.time() >= next_look:
+            if loop.time() >= next_poll:
                 if (status := await super().poll()) is not None:
-                    why = await self._explain_exit(status)
-                    raise prepare_image.SpawnRefused(f"{self._description}: {why}")
-                next_look = loop.time() + _CONTAINER_POLL_INTERVAL
+                    reason = await self._explain_exit(status)
+                    raise prepare_image.SpawnRefused(f"{self._description}: {reason}")
+                next_poll = loop.time() + _CONTAINER_POLL_INTERVAL
             await asyncio.sleep(_POLL_INTERVAL)
 
     async def _explain_exit(self, status: object) -> str:
         try:
-            said = await self.docker("logs", self.container_id, tail=20)
+            log = await self.docker("logs", self.container_id, tail=20)
         except docker.errors.APIError:
-            said = b""
-        return start_failures.explain_exit(str(status), said.decode("utf-8", "replace"), self.cmd)
+            log = b""
+        return start_failures.explain_exit(str(status), log.decode("utf-8", "replace"), self.cmd)
 
 
 async def _render_form(spawner: LauncherDockerSpawner) -> str:
-    """Return the form, filled in by the page's link, or else by the last start of this server or another."""
+    """Return the form, filled in from the link, else from the last start of this or another server of the user."""
     arguments = spawner.handler.request.arguments if spawner.handler else {}
     link_fields = permalink.form_fields(arguments)
     note = (
@@ -235,13 +234,13 @@ async def _render_form(spawner: LauncherDockerSpawner) -> str:
 
 
 def _last_user_options(spawner: LauncherDockerSpawner) -> dict[str, str]:
-    """Return the last choice for this server; for a new one, the person's newest for any."""
-    mine = spawner.orm_spawner.user_options
+    """Return the last user options of this server; for a new server, the newest of any server of the user."""
+    own = spawner.orm_spawner.user_options
     others = sorted(
         (other for other in spawner.user.orm_user._orm_spawners if other.user_options and other.started),
         key=lambda other: other.started,
     )
-    last = mine or (others[-1].user_options if others else {})
+    last = own or (others[-1].user_options if others else {})
     return {name: value for name, value in last.items() if isinstance(value, str)}
 
 

@@ -1,1 +1,1 @@
-"""KubeSpawner with jupyterhub-fancy-profiles."""
+"""KubeSpawner with the form of jupyterhub-fancy-profiles."""

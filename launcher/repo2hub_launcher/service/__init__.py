@@ -1,1 +1,1 @@
-"""Asking the build service, as the user whose server starts."""
+"""A client of the build service that acts as the user whose server starts."""

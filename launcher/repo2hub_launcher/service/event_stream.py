@@ -1,4 +1,4 @@
-"""Server-sent events out of a stream of bytes (WHATWG's "Server-sent events", as far as the service uses them)."""
+"""Parse server-sent events from a stream of bytes, as far as the service uses WHATWG's "Server-sent events"."""
 
 import json
 from collections.abc import Iterator
@@ -8,16 +8,16 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event; `id` is the place to resume from, where it has one."""
+    """One event. `last_event_id` is where to resume the stream after it, if it has one."""
 
     name: str
     data: dict[str, Any]
-    id: str | None = None
+    last_event_id: str | None = None
 
 
 @dataclass
 class EventParser:
-    """Takes the stream in whatever pieces it comes."""
+    """Parses a stream in pieces of any size."""
 
     _rest: bytes = b""
     _name: str = "message"
@@ -25,7 +25,7 @@ class EventParser:
     _data: list[str] = field(default_factory=list)
 
     def feed(self, piece: bytes) -> Iterator[Event]:
-        """Yield the events that a piece completes."""
+        """Yield the events that a piece completes; events whose data is no JSON object are skipped."""
         *lines, self._rest = (self._rest + piece).split(b"\n")
         for raw in lines:
             line = raw.decode("utf-8", "replace").removesuffix("\r")

@@ -1,7 +1,7 @@
-"""Asking the service as the person whose server is starting, and not as the hub.
+"""Tokens for requests to the service as the user whose server starts, not as the hub.
 
-Limits, private repositories and "requested by" are a person's. So the hub gives itself a token of that person,
-good for nothing but the service and for no longer than a spawn takes, and takes it back afterwards.
+Limits, access to private repositories and "requested by" are those of the user. The hub creates a token for
+that user that gives access to the service only and expires with the start, and revokes it afterwards.
 """
 
 from collections.abc import Iterator
@@ -14,15 +14,15 @@ from repo2hub_launcher.service.client import ServiceClient, ServiceError
 
 
 def access_scope(service: str) -> str:
-    """Return the hub's scope that lets somebody use a service."""
+    """Return the hub's scope that gives access to a service."""
     return f"access:services!service={service}"
 
 
 @contextmanager
 def service_as_user(spawner: Any, *, url: str, service: str, seconds: int) -> Iterator[ServiceClient]:
-    """Give the service, asked as the owner of `spawner`; `service` is its name on the hub.
+    """Give a client that acts as the owner of `spawner`, for at most `seconds`; `service` is the service's name.
 
-    Raises ServiceError where the hub does not let that person use it.
+    Raises ServiceError if the hub does not give the user access to the service.
     """
     user = spawner.user
     try:
@@ -31,8 +31,11 @@ def service_as_user(spawner: Any, *, url: str, service: str, seconds: int) -> It
             expires_in=seconds,
             scopes=[access_scope(service)],
         )
-    except ValueError as exc:  # as the hub says that somebody may not hold a scope
-        message = f"You may not use the service {service}; the hub's admin can grant {access_scope(service)}."
+    except ValueError as exc:  # the hub's error for a scope that the user does not have
+        scope = access_scope(service)
+        message = (
+            f"You do not have access to the service {service}. Ask the hub's admin for the scope {scope}."
+        )
         raise ServiceError(message, "not_allowed", 403) from exc
     try:
         yield ServiceClient(url, token)

@@ -1,1 +1,1 @@
-"""What both spawners share: user options, finding and building an image, progress."""
+"""What both spawners share: user options, finding or building the image, progress messages."""

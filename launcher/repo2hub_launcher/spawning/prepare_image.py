@@ -1,7 +1,4 @@
-"""Which image a server starts from: looked up when it starts, built where it is missing, refused in words.
-
-Nothing here knows which spawner it is for.
-"""
+"""The image of a start, for any spawner: look it up, build it if it is missing, or explain why there is none."""
 
 import asyncio
 import re
@@ -9,28 +6,27 @@ from collections.abc import AsyncIterator
 
 from tornado.web import HTTPError
 
-from repo2hub_launcher.service.client import Build, Image, ImageNotReady, ServiceClient, ServiceError
+from repo2hub_launcher.service.client import ServiceClient, ServiceError
+from repo2hub_launcher.service.records import Build, Image, ImageNotReady
 from repo2hub_launcher.spawning.progress import Progress
 from repo2hub_launcher.spawning.user_options import Choice
 
-# As in the service's base/sanitize.py, which is not within reach of a hub.
+# The same pattern as in the service's base/sanitize.py, which is not installed in a hub; a test compares them.
 _CONTROLS = re.compile(
     r"\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)"
     r"|\x1b\[[0-?]{0,64}[ -/]{0,8}[@-~]"
     r"|\x1b[ -/]{0,8}[0-~]"
     r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
-_BUILD_START_PERCENT = (
-    15  # percent of the start when the build begins; it comes near to _BUILT with each line
-)
-_BUILD_END_PERCENT = 75
+# The part of the progress bar that a build has. Each line of the log moves it closer to the end.
+_BUILD_START_PERCENT, _BUILD_END_PERCENT = 15, 75
 
 
 class SpawnRefused(HTTPError):
-    """A server that is not started, and why, for the person who wanted it.
+    """A server that is not started, and why, as a message for the user.
 
-    Always a status below 500: a repository that does not build is no sign that the hub is ill, and a hub counts
-    such signs. `jupyterhub_message` is what the hub's pages show of an exception.
+    The status is always below 500: a hub counts statuses from 500 on as its own failures, and a repository that
+    does not build is none. The hub's pages show the attribute `jupyterhub_message` of an exception.
     """
 
     def __init__(self, message: str, status: int = 400) -> None:
@@ -39,11 +35,11 @@ class SpawnRefused(HTTPError):
 
 
 async def find_image(service: ServiceClient, choice: Choice) -> Image | ImageNotReady:
-    """Return the image of a repository's choice: the ref's newest, or else the commit's that the person chose.
+    """Return the image of a chosen repository: the newest of the ref, else that of the chosen commit.
 
-    Missing is returned only where a build can help. Raises SpawnRefused.
+    ImageNotReady is returned only if a build can produce the image. Raises SpawnRefused otherwise.
     """
-    assert choice.repository is not None  # noqa: S101 -- the other kind of choice needs no lookup
+    assert choice.repository is not None  # noqa: S101 -- an admin's image needs no lookup
     try:
         found = await service.lookup(choice.repository, choice.ref)
         if isinstance(found, ImageNotReady) and choice.commit not in (None, found.commit):
@@ -51,78 +47,76 @@ async def find_image(service: ServiceClient, choice: Choice) -> Image | ImageNot
             found = chosen if isinstance(chosen, Image) else found
     except ServiceError as exc:
         raise _to_spawn_refused(exc) from exc
-    if isinstance(found, ImageNotReady) and found.state not in ("none", "queued", "running", "cancelled"):
+    if isinstance(found, ImageNotReady) and not found.can_be_built:
         raise SpawnRefused(_explain_not_ready(choice, found))
     return found
 
 
 async def build_image(
-    service: ServiceClient, choice: Choice, progress: Progress, limit: float, *, is_removed: bool = False
+    service: ServiceClient, choice: Choice, progress: Progress, timeout: float, *, is_removed: bool = False
 ) -> Image:
-    """Have the image built, or join its build, and return it; the log goes to `progress`.
+    """Request the image, wait for its build with the log in `progress`, and return it.
 
-    `is_removed`: the service has it on record, but the engine has it no more. Raises SpawnRefused with the line that
-    explains a failure, or where it takes longer than `limit` seconds. The build goes on in any case.
+    `is_removed` says that the service knows the image, but the engine no longer has it. Raises SpawnRefused
+    with the cause of a failed build, or if the build takes longer than `timeout` seconds; it then continues.
     """
     assert choice.repository is not None  # noqa: S101
-    why = (
-        "is not in the container engine any more: it is built again"
+    name = choice.repository_and_ref
+    await progress.add_message(
+        f"The image of {name} was removed from this machine. Building it again."
         if is_removed
-        else "is not there yet: it is built first"
+        else f"There is no image of {name} yet. Building it.",
+        5,
     )
-    what = choice.repository_and_ref
-    await progress.add_message(f"The image of {what} {why}.", 5)
     try:
-        asked = await service.request_build(choice.repository, choice.ref, force=is_removed)
-        if isinstance(asked, Image):
-            return asked
-        async with asyncio.timeout(limit):
-            ended = await _follow(service, asked, progress, limit)
+        requested = await service.request_build(choice.repository, choice.ref, force=is_removed)
+        if isinstance(requested, Image):
+            return requested
+        async with asyncio.timeout(timeout):
+            ended = await _follow(service, requested, progress, timeout)
         if ended.status != "succeeded":
-            raise SpawnRefused(f"The build of {what} {_describe_end(ended)}", 424)
+            raise SpawnRefused(f"The build of {name} {_describe_end(ended)}", 424)
         found = await service.lookup(choice.repository, choice.ref)
     except ServiceError as exc:
         raise _to_spawn_refused(exc) from exc
     except TimeoutError as exc:
-        minutes = round(limit / 60)
         raise SpawnRefused(
-            f"The build of {what} is not done after {minutes} minutes. It goes on; start again later.", 424
+            f"The build of {name} has not finished within {round(timeout / 60)} minutes. It continues; "
+            "start your server again later.",
+            424,
         ) from exc
     if isinstance(found, Image):
         return found
-    if found.fallback is not None:  # somebody pushed meanwhile: what was built is the last good image
+    if found.fallback is not None:  # a push arrived during the build, whose image is now the last good one
         return found.fallback
-    raise SpawnRefused(f"The image of {what} is gone again. Start once more.", 424)
+    raise SpawnRefused(f"The image of {name} was removed after its build. Start your server again.", 424)
 
 
 def is_in_no_registry(image: str) -> bool:
-    """Say whether an image's name tells of no registry: then the engine has it, or nobody."""
+    """Return whether an image's name has no registry, so that only the local engine can have the image."""
     first, slash, _ = image.partition("/")
     return not slash or not (set(".:") & set(first) or first == "localhost")
 
 
-async def _follow(service: ServiceClient, asked: Build, progress: Progress, limit: float) -> Build:
-    ended, lines = asked, 0
-    async for item in _lines(service, asked, limit):
+async def _follow(service: ServiceClient, requested: Build, progress: Progress, timeout: float) -> Build:
+    ended, lines = requested, 0
+    async for item in _lines(service, requested, timeout):
         if isinstance(item, Build):
             if item.status == "queued" and item.queue_position:
-                await progress.add_message(
-                    f"Waiting for a builder: number {item.queue_position} in the queue.", 10
-                )
+                message = f"Waiting for a builder: number {item.queue_position} in the queue."
+                await progress.add_message(message, 10)
             ended = item
         else:
             lines += 1
-            await progress.add_message(
-                item,
-                _BUILD_END_PERCENT - round((_BUILD_END_PERCENT - _BUILD_START_PERCENT) / (1 + lines / 60)),
-            )
+            left = (_BUILD_END_PERCENT - _BUILD_START_PERCENT) / (1 + lines / 60)
+            await progress.add_message(item, _BUILD_END_PERCENT - round(left))
     return ended
 
 
-async def _lines(service: ServiceClient, asked: Build, limit: float) -> AsyncIterator[str | Build]:
-    """Yield the lines of a build's log that say something, harmless, and the build whenever it changed."""
+async def _lines(service: ServiceClient, requested: Build, timeout: float) -> AsyncIterator[str | Build]:
+    """Yield the lines of a build's log, sanitized and without empty ones, and the build whenever it changes."""
     rest = ""
-    async for item in service.follow(asked.id, limit):
+    async for item in service.follow(requested.id, timeout):
         if isinstance(item, Build):
             yield item
             continue
@@ -133,23 +127,23 @@ async def _lines(service: ServiceClient, asked: Build, limit: float) -> AsyncIte
 
 
 def sanitize_log_line(line: str) -> str:
-    """Return a line of a log with nothing in it but what can be read."""
-    shown = line.rstrip("\r").rsplit("\r", 1)[-1]  # a progress bar's last state
+    """Return a line of a log without control characters; of a progress bar, its last state."""
+    shown = line.rstrip("\r").rsplit("\r", 1)[-1]
     return _CONTROLS.sub("", shown).rstrip()
 
 
-def _describe_end(build_image: Build) -> str:
-    why = (build_image.message or "").strip().rstrip(".")
-    if build_image.status == "cancelled":
-        return "was stopped. Start again to build it."
-    return f"failed: {why}." if why else "failed; its log says why."
+def _describe_end(build: Build) -> str:
+    reason = (build.message or "").strip().rstrip(".")
+    if build.status == "cancelled":
+        return "was cancelled. Start your server again to build it."
+    return f"failed: {reason}." if reason else "failed. See its log for the reason."
 
 
 def _explain_not_ready(choice: Choice, found: ImageNotReady) -> str:
     if found.state == "failed":
-        why = found.message.strip().rstrip(".")
-        what = choice.repository_and_ref
-        return f"The newest build of {what} failed: {why}. Build it again, or choose another image."
+        reason = found.message.strip().rstrip(".")
+        name = choice.repository_and_ref
+        return f"The newest build of {name} failed: {reason}. Build it again, or choose another image."
     return found.message
 
 

@@ -1,4 +1,4 @@
-"""What the hub's progress page shows while a server is prepared, kept for pages that are opened later."""
+"""The messages of the hub's progress page while a server starts, kept for pages that open later."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,7 +9,7 @@ _MAX_MESSAGE_LENGTH = 400
 
 
 class Progress:
-    """Messages of one start, for any number of viewers."""
+    """The messages of one start, for any number of viewers."""
 
     def __init__(self) -> None:
         self._events: list[dict[str, Any]] = []
@@ -18,7 +18,7 @@ class Progress:
         self._changed = asyncio.Condition()
 
     async def add_message(self, message: str, percent: int | None = None) -> None:
-        """Show a line; `percent` is how far the start is."""
+        """Show a line. `percent` moves the progress bar."""
         event: dict[str, Any] = {"message": message[:_MAX_MESSAGE_LENGTH]}
         if percent is not None:
             event["progress"] = percent
@@ -29,18 +29,14 @@ class Progress:
                 self._dropped += 1
             self._changed.notify_all()
 
-    def messages(self) -> list[dict[str, Any]]:
-        """Return what is kept, as it is now."""
-        return list(self._events)
-
     async def close(self) -> None:
-        """End `events` after its last one, for a spawner that goes on with events of its own."""
+        """End `events` after the last message, for a spawner that continues with its own events."""
         async with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     async def events(self) -> AsyncIterator[dict[str, Any]]:
-        """Yield the hub's progress events from the first that is kept; unless it is closed, the hub stops it."""
+        """Yield the hub's progress events from the oldest that is kept, until `close` or until the hub stops."""
         seen = 0
         while True:
             async with self._changed:

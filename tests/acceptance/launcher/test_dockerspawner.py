@@ -100,7 +100,7 @@ def test_a_push_appears_without_reloading_and_starts_at_once(launcher: Launcher)
     here = page.locator(card(page, launcher.hello.full_name))
     expect(here).to_contain_text(commit[:7], timeout=BUILD_LIMIT)
     expect(here).to_contain_text("Measure the tides again")
-    expect(page.locator("#r2h-ready-note")).to_contain_text(f"New and ready: {launcher.hello.full_name} main")
+    expect(page.locator("#r2h-ready-note")).to_contain_text(f"Now ready: {launcher.hello.full_name} main")
     assert page.evaluate("window.notReloaded") is True
     assert launcher.service.get(f"builds/{pushed['build']}")["status"] == "succeeded"
     here.locator("input").check()
@@ -117,10 +117,10 @@ def test_a_build_that_fails_says_why_and_so_does_a_start(launcher: Launcher) -> 
     said = page.locator("#r2h-status")
     expect(said).to_have_text(re.compile("The build failed: .*no-such-package-for-sure"), timeout=BUILD_LIMIT)
     expect(page.locator("#r2h-log")).to_contain_text("no-such-package-for-sure")
-    expect(page.locator("#r2h-advice")).to_contain_text("What to do, in the repository: Look the name up")
+    expect(page.locator("#r2h-advice")).to_contain_text("How to fix it (in the repository): Look the name up")
     [build] = launcher.service.get(f"builds?repository={bad.full_name}")["builds"]
     address = f"/services/binder/builds/{build['id']}"
-    expect(page.get_by_role("link", name="Open the build's page")).to_have_attribute("href", address)
+    expect(page.get_by_role("link", name="Open the build page")).to_have_attribute("href", address)
     press_start(page)
     expect(refusal(page)).to_contain_text("no-such-package-for-sure")
     assert not launcher.is_started("cora")
@@ -182,10 +182,10 @@ def test_a_start_waits_for_the_build_and_an_image_without_a_server_is_explained(
     page.wait_for_url("**/spawn-pending/**")
     page.click("#progress-details summary")
     log = page.locator("#progress-log")
-    expect(log).to_contain_text("it is built first")
+    expect(log).to_contain_text("Building it")
     standstill.go_on()
     expect(log).to_contain_text("after-noon", timeout=BUILD_LIMIT)
-    expect(log).to_contain_text("it has no jupyterhub-singleuser", timeout=BUILD_LIMIT)
+    expect(log).to_contain_text("jupyterhub-singleuser is not installed", timeout=BUILD_LIMIT)
     expect(page.locator("#progress-bar")).to_have_class(re.compile("bg-danger"))
     assert launcher.service.get(f"builds?repository={slow.full_name}")["builds"][0]["requested_by"] == "gina"
 
@@ -349,7 +349,9 @@ def test_the_form_is_there_while_the_service_is_down(launcher: Launcher) -> None
     launcher.service.stop("web")
     try:
         page = launcher.person("nora")
-        expect(page.locator("#r2h-ready-note")).to_contain_text("What is ready is not listed until then")
+        expect(page.locator("#r2h-ready-note")).to_contain_text(
+            "The list of ready images is not available"
+        )
         fill(page, "Org/hello")
         press_start(page)
         expect(refusal(page)).to_contain_text("does not answer")

@@ -153,7 +153,7 @@ def test_starting_again_after_a_push_waits_for_the_new_image_and_shows_its_log(
         page.page.goto(f"{there.hub.url}/hub/spawn-pending/bob")
         page.page.get_by_text("Event log").click()
         progress = page.page.locator("#progress-details")
-        expect(progress).to_contain_text("it is built first", timeout=LIMIT)
+        expect(progress).to_contain_text("Building it", timeout=LIMIT)
     finally:
         there.service.start("builder")
     expect(progress).to_contain_text("new-is-built", timeout=LIMIT)
@@ -287,7 +287,7 @@ def test_an_image_that_does_not_exist_is_refused_in_words(there: FancyHub) -> No
 
 def test_a_rule_does_not_let_an_image_through_that_its_person_may_not_see(there: FancyHub, lab: str) -> None:
     hidden = lab.replace("/org/", "/other/")  # by its name one of ours, and none that this person is shown
-    with pytest.raises(requests.HTTPError, match="was not built here"):
+    with pytest.raises(requests.HTTPError, match="was not built by this hub"):
         there.start_server("kay", {"profile": "custom", NAMED: hidden})
 
 
@@ -295,7 +295,7 @@ def test_without_a_rule_only_what_was_built_here_starts(
     there: FancyHub, start: Callable[..., str], lab: str
 ) -> None:
     for foreign in ("images.example.org/evil:1", lab.replace("/org/", "/other/"), f"evil/{lab}"):
-        with pytest.raises(requests.HTTPError, match="was not built here"):
+        with pytest.raises(requests.HTTPError, match="was not built by this hub"):
             there.start_server("strict-kim", {"profile": "strict", NAMED: foreign})
     assert start("strict-kim", **{"profile": "strict", NAMED: lab}) == lab
 

@@ -1,16 +1,43 @@
-"""How the launcher follows a build whose service has no place for one more viewer. The service is played here."""
+"""The client of the service: it waits when it should, and never blocks the hub."""
 
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from tornado.httpclient import AsyncHTTPClient
 
 from repo2hub_launcher.service import client
-from repo2hub_launcher.service.client import Build, ServiceClient, ServiceError
+from repo2hub_launcher.service.client import ServiceClient, ServiceError
+from repo2hub_launcher.service.records import Build
+from tests.support.stand_in import Answer, StandIn
 from webhook.streaming.events import frame
+
+SPAWNS = 15  # more than the ten slots of Tornado's shared client
+
+
+def test_the_hubs_own_requests_do_not_wait_for_a_slow_service() -> None:
+    async def run(slow: StandIn, proxy: StandIn) -> list[object]:
+        service = ServiceClient(slow.url)
+        lookups = [asyncio.ensure_future(service.lookup("org/repo", "main")) for _ in range(SPAWNS)]
+        # Less than the timeout of a request, after which a slot would be free anyway.
+        deadline = time.monotonic() + 15
+        while len(slow.asked) < SPAWNS:
+            assert time.monotonic() < deadline, f"only {len(slow.asked)} of {SPAWNS} requests arrived"
+            await asyncio.sleep(0.01)
+        await AsyncHTTPClient().fetch(proxy.url)
+        assert not any(lookup.done() for lookup in lookups)
+        slow.let_go()
+        return await asyncio.gather(*lookups, return_exceptions=True)
+
+    with StandIn() as slow, StandIn() as proxy:
+        slow.always = Answer(hangs=True)
+        answers = asyncio.run(run(slow, proxy))
+    assert [answer.code for answer in answers if isinstance(answer, ServiceError)] == ["unreachable"] * SPAWNS
+
 
 BUILD = {
     "id": 7,
@@ -18,13 +45,12 @@ BUILD = {
     "message": None,
     "phase": None,
     "queue_position": None,
-    "image": None,
 }
 
 
 @pytest.fixture
 def refusals() -> list[int]:
-    """The statuses with which the first requests for the log are answered."""
+    """The statuses of the responses to the first requests for the log."""
     return []
 
 
@@ -55,14 +81,14 @@ def service(refusals: list[int], monkeypatch: pytest.MonkeyPatch) -> Iterator[Se
 
 
 def follow(service: ServiceClient) -> list[str | Build]:
-    async def all_of_it() -> list[str | Build]:
-        return [item async for item in service.follow(7, limit=30)]
+    async def collect() -> list[str | Build]:
+        return [item async for item in service.follow(7, timeout=30)]
 
-    return asyncio.run(all_of_it())
+    return asyncio.run(collect())
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_no_place_is_no_reason_to_give_up(service: ServiceClient, refusals: list[int], status: int) -> None:
+def test_a_full_service_is_retried(service: ServiceClient, refusals: list[int], status: int) -> None:
     refusals += [status, status]
     *lines, last = follow(service)
     assert lines == ["a line\n"] and isinstance(last, Build) and last.status == "succeeded"
@@ -70,7 +96,7 @@ def test_no_place_is_no_reason_to_give_up(service: ServiceClient, refusals: list
 
 
 @pytest.mark.parametrize("status", [403, 404, 421])
-def test_what_will_not_change_ends_it(service: ServiceClient, refusals: list[int], status: int) -> None:
+def test_a_refusal_is_final(service: ServiceClient, refusals: list[int], status: int) -> None:
     refusals += [status]
     with pytest.raises(ServiceError):
         follow(service)

@@ -1,4 +1,4 @@
-"""What fancy-profiles' page, or anybody in its place, asks for."""
+"""What the form of fancy-profiles, or anyone in its place, requests."""
 
 from typing import Any
 
@@ -23,20 +23,20 @@ SENT = {
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-def test_what_the_page_sends() -> None:
+def test_the_fields_of_the_form_are_parsed() -> None:
     assert fancy_profiles.parse_requested_image(SENT, OPTION) == RequestedImage(
         "repo2hub/org/repo:1", Choice("Org/Repo", "feature/plots")
     )
 
 
 @pytest.mark.parametrize("text", ["https://github.com/org/repo", "github.com/org/repo/", " org/repo "])
-def test_a_repository_by_its_address(text: str) -> None:
-    wanted = fancy_profiles.parse_requested_image({**SENT, f"{IMAGE_NAME_OPTION}--repo": text}, OPTION)
-    assert wanted is not None
-    assert wanted.choice == Choice("org/repo", "feature/plots")
+def test_a_repository_can_be_an_address(text: str) -> None:
+    requested = fancy_profiles.parse_requested_image({**SENT, f"{IMAGE_NAME_OPTION}--repo": text}, OPTION)
+    assert requested is not None
+    assert requested.choice == Choice("org/repo", "feature/plots")
 
 
-def test_without_an_image_or_a_ref() -> None:
+def test_image_and_ref_are_optional() -> None:
     options = {"image": BUILD_CHOICE, f"{IMAGE_NAME_OPTION}--repo": "org/repo"}
     assert fancy_profiles.parse_requested_image(options, OPTION) == RequestedImage(
         None, Choice("org/repo", "HEAD")
@@ -52,7 +52,7 @@ def test_without_an_image_or_a_ref() -> None:
         {"profile": "custom"},
     ],
 )
-def test_a_choice_of_the_list_is_not_ours(options: dict[str, str]) -> None:
+def test_a_listed_choice_is_left_to_kubespawner(options: dict[str, str]) -> None:
     assert fancy_profiles.parse_requested_image(options, OPTION) is None
 
 
@@ -65,11 +65,11 @@ def test_a_choice_of_the_list_is_not_ours(options: dict[str, str]) -> None:
         {**OPTION, "unlisted_choice": {}},
     ],
 )
-def test_where_nothing_is_built_nothing_is_ours(option: dict[str, Any]) -> None:
+def test_an_option_that_builds_nothing_is_left_to_kubespawner(option: dict[str, Any]) -> None:
     assert fancy_profiles.parse_requested_image(SENT, option) is None
 
 
-def test_an_image_by_its_name_is_looked_at_without_the_repository_beside_it() -> None:
+def test_with_an_image_by_name_the_repository_is_ignored() -> None:
     assert fancy_profiles.parse_requested_image(
         {**SENT, "image": "unlisted_choice"}, OPTION
     ) == RequestedImage("repo2hub/org/repo:1", None)
@@ -88,12 +88,12 @@ def test_an_image_by_its_name_is_looked_at_without_the_repository_beside_it() ->
         {f"{IMAGE_NAME_OPTION}--repo": "", IMAGE_NAME_OPTION: ""},
     ],
 )
-def test_nonsense_is_refused(wrong: dict[str, Any]) -> None:
+def test_invalid_fields_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidOptions):
         fancy_profiles.parse_requested_image({**SENT, **wrong}, OPTION)
 
 
-def test_the_admins_rule_is_read_as_kubespawner_reads_it() -> None:
+def test_validation_regex_is_applied_as_kubespawner_does() -> None:
     option = {"unlisted_choice": {"validation_regex": r"repo2hub/.+:.+"}}
     assert fancy_profiles.is_allowed(option, "repo2hub/org/repo:1")
     assert not fancy_profiles.is_allowed(option, "evil/repo2hub/org/repo:1")
@@ -110,5 +110,5 @@ def test_the_admins_rule_is_read_as_kubespawner_reads_it() -> None:
         ("images.example.org/org/repo:latest", None),
     ],
 )
-def test_a_name_tells_of_which_commit_it_is(image: str, choice: Choice | None) -> None:
+def test_an_image_name_contains_its_commit(image: str, choice: Choice | None) -> None:
     assert fancy_profiles.parse_image_name(image) == choice
