@@ -1,4 +1,4 @@
-"""How long a repository's builds took, as bars. Pure: the template draws what comes out of here."""
+"""The durations of a repository's builds as a bar chart. Pure; the template draws it."""
 
 import statistics
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ HEIGHT = 96
 STEP = 16
 """Units from one bar to the next."""
 _MIN_HEIGHT = 3.0
-_MIN_BARS = 20  # so that two builds are not two walls
+_MIN_BARS = 20  # keeps the bars of few builds narrow
 
 
 class Bar(NamedTuple):
-    """One build: where its bar stands and what is said when it is pointed at."""
+    """The bar of one build, and its tooltip."""
 
     x: int
     y: float
@@ -26,7 +26,7 @@ class Bar(NamedTuple):
 
 
 class Chart(NamedTuple):
-    """The bars, oldest first, and the whole in a sentence."""
+    """The bars, oldest first, and a summary."""
 
     bars: list[Bar]
     width: int
@@ -35,7 +35,7 @@ class Chart(NamedTuple):
 
 
 def chart(page_with_active: Sequence[Build]) -> Chart | None:
-    """Return the chart of the builds that took any time; None where there are fewer than two."""
+    """Return the chart of the builds that have a duration; None if there are fewer than two."""
     timed = [
         (build, took.total_seconds())
         for build in reversed(page_with_active)
@@ -48,8 +48,8 @@ def chart(page_with_active: Sequence[Build]) -> Chart | None:
     failed = sum(bar.kind == "failed" for bar in bars)
     median = statistics.median(seconds for _, seconds in timed)
     sentence = (
-        f"The last {len(bars)} builds took {format_duration(median)} at the median and {format_duration(longest)} at most; "
-        f"{failed or 'none'} failed."
+        f"Last {len(bars)} builds: median {format_duration(median)}, longest {format_duration(longest)}, "
+        f"{failed} failed."
     )
     return Chart(bars, max(len(bars), _MIN_BARS) * STEP, format_duration(longest), sentence)
 

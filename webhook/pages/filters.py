@@ -1,4 +1,4 @@
-"""How a build is told to a person: its state, how long, how much, which ref. Pure; the templates' vocabulary."""
+"""Filters of the templates: a build's state, duration, size and ref as text. Pure."""
 
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -11,14 +11,14 @@ _PHASES = {Phase.FETCHING: "Fetching", Phase.BUILDING: "Building", Phase.PUSHING
 _CANCELLED = {
     Reason.SUPERSEDED: "Superseded",
     Reason.REQUESTED: "Cancelled",
-    Reason.REF_DELETED: "Ref deleted",
-    Reason.REPOSITORY_GONE: "Repository gone",
+    Reason.REF_DELETED: "Branch deleted",
+    Reason.REPOSITORY_GONE: "Repository deleted",
 }
 _SENTENCES = {
-    Status.QUEUED: "Waits for a free builder.",
-    Status.RUNNING: "The image is being built.",
+    Status.QUEUED: "Waiting for a builder.",
+    Status.RUNNING: "Building the image.",
     Status.SUCCEEDED: "The image is ready to launch.",
-    Status.FAILED: "There is no image of this commit.",
+    Status.FAILED: "No image was built for this commit.",
 }
 _TRIGGERS = {Trigger.PUSH: "push", Trigger.LAUNCH: "launcher", Trigger.MANUAL: "request"}
 _NAMES = {
@@ -28,22 +28,22 @@ _NAMES = {
     "github": "GitHub",
     "tls": "TLS",
 }
-"""What in a cause is the name of something, and how that is really written."""
+"""Names within causes, and how they are written."""
 _DAY = 86_400
 
 
 class State(NamedTuple):
-    """A state as it is shown: `kind` picks icon and colour, `word` says the same to whoever sees neither."""
+    """A state as shown: `kind` selects icon and colour, `word` is the text."""
 
     kind: str
     word: str
 
 
 def state(build: Build) -> State:
-    """Return the state of a build in a word or two."""
+    """Return the state of a build in one or two words."""
     match build.status:
         case Status.QUEUED:
-            return State("queued", "Trying again" if build.attempt else "Queued")
+            return State("queued", "Retrying" if build.attempt else "Queued")
         case Status.RUNNING if build.cancel_requested_at is not None:
             return State("running", "Cancelling")
         case Status.RUNNING:
@@ -56,21 +56,23 @@ def state(build: Build) -> State:
 
 
 def describe_status(build: Build) -> str:
-    """Say in one sentence how a build stands."""
+    """Return the state of a build as a sentence."""
     if build.status is Status.CANCELLED:
         if build.reason is Reason.REQUESTED:
-            who = "Somebody with an API token" if build.cancelled_by == API_USER_NAME else build.cancelled_by
-            return f"{who or 'Somebody'} cancelled it."
-        return build.message or "It was not wanted any more."
+            if build.cancelled_by is None:
+                return "Cancelled."
+            who = "a client with an API token" if build.cancelled_by == API_USER_NAME else build.cancelled_by
+            return f"Cancelled by {who}."
+        return build.message or "Cancelled."
     if build.status is Status.QUEUED and build.attempt:
-        return f"Attempt {build.attempt} did not work out. It will be tried again by itself."
+        return f"Attempt {build.attempt} failed; retrying automatically."
     if build.status is Status.RUNNING and build.cancel_requested_at is not None:
-        return "Somebody asked for it to be cancelled; its builder stops it now."
+        return "Cancelling: the builder stops the build."
     return _SENTENCES[build.status]
 
 
 def describe_trigger(build: Build) -> str:
-    """Say who or what asked for a build first."""
+    """Return who or what requested a build first."""
     source = _TRIGGERS[build.trigger]
     if build.requested_by:
         return f"{build.requested_by} ({source})"
@@ -78,7 +80,7 @@ def describe_trigger(build: Build) -> str:
 
 
 def cause_heading(name: str) -> str:
-    """Return the cause of a failure, as builders write it, as a heading: `Package not found`."""
+    """Return a cause, as builders write it, as a heading: `Package not found`."""
     for written, meant in _NAMES.items():
         name = name.replace(written, meant)
     name = name.replace("_", " ")
@@ -101,7 +103,7 @@ def format_duration(span: timedelta | float | None) -> str:
 
 
 def ago(at: datetime, now: datetime) -> str:
-    """Return a moment of the past as `just now`, `5 min ago`, `3 h ago` or `12 d ago`."""
+    """Return a time in the past as `just now`, `5 min ago`, `3 h ago` or `12 d ago`."""
     seconds = (now - at).total_seconds()
     if seconds < 60:
         return "just now"
@@ -111,12 +113,12 @@ def ago(at: datetime, now: datetime) -> str:
 
 
 def format_utc(at: datetime) -> str:
-    """Return a moment for a reader whose zone is not known."""
+    """Return a time in UTC, for readers whose time zone is unknown."""
     return f"{at:%d %b %Y, %H:%M} UTC"
 
 
 def format_size(count: int | None) -> str:
-    """Return bytes as `1.4 GB`, in powers of ten, as container engines tell sizes; a dash for None."""
+    """Return bytes as `1.4 GB`, in powers of ten as container engines do; a dash for None."""
     if count is None:
         return "–"  # noqa: RUF001
     number, units = float(count), ["B", "kB", "MB", "GB", "TB"]

@@ -1,4 +1,4 @@
-"""A build's phases on a line of time, beside those of the last good build. Pure."""
+"""The phases of a build on a timeline, next to those of the last successful build. Pure."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -7,14 +7,14 @@ from db.models import Build
 from webhook.builds.build_json import durations
 
 WIDTH = 1000
-"""Units of the drawing's width; its height is the template's."""
-_MIN_WIDTH = 4.0  # units, so that a phase of a moment is seen
+"""Width of the drawing in its own units; the template sets the height."""
+_MIN_WIDTH = 4.0  # keeps very short phases visible
 _NAMES = ("waiting", "fetching", "building", "pushing")
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One phase: seconds, those of the last good build, and where it is drawn."""
+    """One phase: its seconds, those of the last successful build, and its place in the drawing."""
 
     name: str
     seconds: float | None
@@ -22,18 +22,18 @@ class Span:
     x: float = 0.0
     width: float = 0.0
     since: datetime | None = None
-    """When the phase under way began."""
+    """Start of the current phase; None for finished phases."""
 
     @property
     def change(self) -> float | None:
-        """Seconds more than the last good build took; None where that cannot be said."""
+        """Seconds more than the last successful build took; None if they cannot be compared."""
         if self.seconds is None or self.before is None or self.since is not None:
             return None
         return self.seconds - self.before
 
 
 def timeline(build: Build, good: Build | None, now: datetime) -> list[Span]:
-    """Return the phases that the build or the last good one had, in order."""
+    """Return the phases of the build or the last successful one, in order."""
     mine = durations(build, now)
     theirs = {} if good is None else durations(good, now)
     shown = [name for name in _NAMES if name in mine or (name in theirs and name != "waiting")]

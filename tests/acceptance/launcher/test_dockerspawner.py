@@ -117,7 +117,9 @@ def test_a_build_that_fails_says_why_and_so_does_a_start(launcher: Launcher) -> 
     said = page.locator("#r2h-status")
     expect(said).to_have_text(re.compile("The build failed: .*no-such-package-for-sure"), timeout=BUILD_LIMIT)
     expect(page.locator("#r2h-log")).to_contain_text("no-such-package-for-sure")
-    expect(page.locator("#r2h-advice")).to_contain_text("How to fix it (in the repository): Look the name up")
+    expect(page.locator("#r2h-advice")).to_contain_text(
+        "How to fix it (repository owner): Check the package name"
+    )
     [build] = launcher.service.get(f"builds?repository={bad.full_name}")["builds"]
     address = f"/services/binder/builds/{build['id']}"
     expect(page.get_by_role("link", name="Open the build page")).to_have_attribute("href", address)
@@ -349,9 +351,7 @@ def test_the_form_is_there_while_the_service_is_down(launcher: Launcher) -> None
     launcher.service.stop("web")
     try:
         page = launcher.person("nora")
-        expect(page.locator("#r2h-ready-note")).to_contain_text(
-            "The list of ready images is not available"
-        )
+        expect(page.locator("#r2h-ready-note")).to_contain_text("The list of ready images is not available")
         fill(page, "Org/hello")
         press_start(page)
         expect(refusal(page)).to_contain_text("does not answer")

@@ -118,8 +118,8 @@ def test_a_build_tells_all_that_a_page_needs(client: FlaskClient, records: Recor
     records.fail(records.push(OTHER))
     failed = json_of(client.get(f"/api/v1/builds/{build + 1}"), 200)
     assert (failed["reason"], failed["cause"], failed["image"]) == ("user_error", "package_not_found", None)
-    assert failed["advice"]["who"] == "in the repository" and failed["advice"]["text"].startswith(
-        "Look the name up"
+    assert failed["advice"]["who"] == "repository owner" and failed["advice"]["text"].startswith(
+        "Check the package name"
     )
 
 

@@ -193,7 +193,7 @@ def test_a_build_that_failed_says_why_and_what_to_do(see: See, records: Records)
     records.fail(build, "There is no Python package numppy: check how its name is spelt.", log=["#1 line\n"])
     page = see(f"/builds/{build}").text
     assert "There is no Python package numppy" in page
-    assert "How to fix it (" in page and "Look the name up" in page
+    assert "How to fix it (repository owner):" in page and "Check the package name" in page
     assert f"Last success #{good}" in page and "Rebuild" in page and ">Launch<" not in page
     assert "#1 line" in page  # for who has no JavaScript
 
@@ -349,7 +349,7 @@ def test_a_repository_shows_refs_images_deliveries_and_how_to_connect(
     assert page.index(">main<") < page.index(">dev<")
     assert "Webhook is working" in page and "ref filter" in page
     assert "http://localhost/badge/gh/Org/Repo.svg" in page and "http://localhost/webhook/github" in page
-    assert 'role="img" aria-label="The last 2 builds' in page
+    assert 'role="img" aria-label="Last 2 builds' in page
 
 
 def test_a_repository_that_nobody_knows_says_how_to_connect_it(see: See) -> None:

@@ -65,7 +65,7 @@ def test_sizes_are_told_as_engines_tell_them(count: int, text: str) -> None:
     ("shown", "kind", "word"),
     [
         (build(Status.QUEUED, attempt=0), "queued", "Queued"),
-        (build(Status.QUEUED), "queued", "Trying again"),
+        (build(Status.QUEUED), "queued", "Retrying"),
         (build(Status.RUNNING), "running", "Starting"),
         (build(Status.RUNNING, phase=Phase.PUSHING), "running", "Pushing"),
         (build(Status.RUNNING, phase=Phase.PUSHING, cancel_requested_at=NOW), "running", "Cancelling"),
@@ -86,7 +86,7 @@ def test_a_state_is_a_word_and_never_a_failure_where_nobody_failed(
 def causes_of_builders() -> set[str]:
     """The causes that are written anywhere in builder/."""
     found = {rule.cause for rule in RULES}
-    for path in (ROOT / "builder").glob("*.py"):
+    for path in (ROOT / "builder").rglob("*.py"):
         found |= set(re.findall(r'(?:User|Infrastructure)Error\(\s*"([a-z_]+)"', path.read_text()))
     return found | {"lost", "internal_error"}
 
@@ -146,7 +146,7 @@ def test_a_chart_stands_oldest_first_within_its_frame() -> None:
     )
     assert drawn is not None
     assert [bar.height for bar in drawn.bars] == [48, 96] and drawn.bars[0].x < drawn.bars[1].x
-    assert "2 builds" in drawn.sentence and "none failed" in drawn.sentence
+    assert "Last 2 builds" in drawn.sentence and ", 0 failed" in drawn.sentence
     assert chart([phases(fetching=1)]) is None
 
 
@@ -167,9 +167,9 @@ def test_no_page_and_no_file_of_a_page_refers_to_another_host() -> None:
 @pytest.mark.parametrize(
     ("by", "told"),
     [
-        ("ada", "ada cancelled it."),
-        (None, "Somebody cancelled it."),
-        (API_USER_NAME, "Somebody with an API token"),
+        ("ada", "Cancelled by ada."),
+        (None, "Cancelled."),
+        (API_USER_NAME, "Cancelled by a client with an API token."),
     ],
 )
 def test_who_cancelled_is_told_by_name_where_there_is_one(by: str | None, told: str) -> None:
