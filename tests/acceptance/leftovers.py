@@ -1,4 +1,4 @@
-"""What a build may not leave behind, however it ended: processes, files, images under a working name."""
+"""What a build may not leave behind, however it ended: processes, files, images with a temporary tag."""
 
 import time
 from pathlib import Path
@@ -21,10 +21,15 @@ def running_commands() -> list[str]:
     return found
 
 
+def files_of_builds(data_dir: Path) -> list[Path]:
+    """Return the folders of builds that a builder's data folder holds."""
+    return list((data_dir / "work").glob("builder-*/build-*"))
+
+
 def nothing_is_left(
     service: Service, word: str, engine: docker.DockerClient | None = None, data_dir: Path | None = None
 ) -> None:
-    """No process with `word` in its command line, no file of a build, no image under one of its working names.
+    """Fail if a build left a process with `word` in its command line, a file, or an image with a temporary tag.
 
     `data_dir` is the builder's, where that is not the service's.
     """
@@ -32,8 +37,8 @@ def nothing_is_left(
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         left = [command for command in running_commands() if word in command]
-        files = list((folder / "work").glob("builder-*/build-*"))
-        names = working_names(engine or docker.from_env(), tag_prefix(builder_secret(folder)))
+        files = files_of_builds(folder)
+        names = temporary_tags(engine or docker.from_env(), tag_prefix(builder_secret(folder)))
         if not left and not files and not names:
             break
         time.sleep(0.2)
@@ -42,8 +47,8 @@ def nothing_is_left(
     assert names == []
 
 
-def working_names(client: docker.DockerClient, prefix: str) -> list[str]:
-    """Return the names of images that are not done; other tests build on the same engine at the same time."""
+def temporary_tags(client: docker.DockerClient, prefix: str) -> list[str]:
+    """Return the temporary tags of one builder; other tests build on the same engine at the same time."""
     tags = [tag for image in client.api.images() for tag in image["RepoTags"] or []]
     client.close()
     return [tag for tag in tags if tag.startswith(prefix)]

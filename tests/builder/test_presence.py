@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import select
+from structlog.testing import capture_logs
 
 from builder.build import BuilderContext
 from builder.housekeeping import Housekeeping
@@ -76,7 +77,9 @@ def test_a_builder_that_fell_silent_is_removed_after_a_while(database: Database)
 def test_a_database_that_is_away_does_not_stop_a_worker(tmp_path: Path) -> None:
     without_tables = Database(f"sqlite:///{tmp_path / 'empty.db'}")
     ours = Presence("worker-1", 1, without_tables)
-    ours.say()
-    ours.leave()
-    Housekeeping(without_tables).clean_up()
+    with capture_logs() as logged:
+        ours.say()
+        ours.leave()
+        Housekeeping(without_tables).clean_up()
     without_tables.dispose()
+    assert len(logged) == 3 and all("no such table" in one["error"] for one in logged)

@@ -128,10 +128,23 @@ def test_the_connection_that_listens_is_nobody_elses(builder: Database) -> None:
         assert repositories.find(session, "gh", "o/r") is None
 
 
-def test_waiting_where_no_database_answers_ends_without_an_error(stop: threading.Event) -> None:
-    nobody = Database("postgresql+psycopg://nobody@127.0.0.1:1/nothing")
+class RecordedStop(threading.Event):
+    """An event that records how long it was waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waits.append(timeout)
+        return super().wait(timeout)
+
+
+def test_waiting_where_no_database_answers_ends_without_an_error() -> None:
+    nobody, stop = Database("postgresql+psycopg://nobody@127.0.0.1:1/nothing"), RecordedStop()
     nobody.wait_for_work(0.1, stop)
     nobody.dispose()
+    assert stop.waits == [0.1]
 
 
 def test_being_told_to_stop_ends_the_wait(
@@ -142,8 +155,10 @@ def test_being_told_to_stop_ends_the_wait(
     waiting.result(timeout=OUT_OF_PATIENCE)
 
 
-def test_a_wait_ends_by_itself(builder: Database, stop: threading.Event) -> None:
-    builder.wait_for_work(0.1, stop)
+def test_a_wait_ends_by_itself(builder: Database, pool: ThreadPoolExecutor, stop: threading.Event) -> None:
+    waiting = pool.submit(builder.wait_for_work, 2.0, stop)
+    assert is_waiting(waiting)
+    waiting.result(timeout=OUT_OF_PATIENCE)
 
 
 def test_sqlite_is_looked_at_soon_or_when_told_to_stop(

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 LIMIT = 90_000
-"""Milliseconds that a page may take for what it was asked, on a machine that others use too."""
+"""Milliseconds that a page may take, on a machine that others use too."""
 
 SHIFTS = """
 window.shifts = [];
@@ -15,6 +15,24 @@ new PerformanceObserver((list) => {
 }).observe({ type: "layout-shift", buffered: true });
 """
 """A script for a page: keeps how far things jumped by themselves."""
+
+_PUSH_DOWN = """() => {
+  const block = document.createElement("div");
+  block.style.height = "200px";
+  document.body.prepend(block);
+}"""
+
+
+def jumps(page: Page) -> float:
+    """Return how far the content of a page with SHIFTS jumped by itself.
+
+    Raises playwright's TimeoutError if the browser does not report the jump that this causes afterwards.
+    """
+    shifts: list[float] = page.evaluate("window.shifts")
+    page.evaluate(_PUSH_DOWN)
+    page.wait_for_function("count => window.shifts.length > count", arg=len(shifts))
+    return sum(shifts)
+
 
 _EXECUTABLE = "/usr/bin/chromium"
 _ARGUMENTS = [

@@ -90,7 +90,8 @@ def test_a_delivery_to_the_streams_is_told_where_to_go(streams: FlaskClient) -> 
 
 
 def test_the_streams_need_no_webhook_secret(settings: WebSettings, database: Database) -> None:
-    create_app(settings.model_copy(update={"role": "streams", "webhook_secrets": ()}), database)
+    app = create_app(settings.model_copy(update={"role": "streams", "webhook_secrets": ()}), database)
+    assert app.test_client().get("/health").status_code == 200
 
 
 def test_a_log_asked_of_the_webhook_role_is_told_where_to_go(webhook: FlaskClient, records: Records) -> None:

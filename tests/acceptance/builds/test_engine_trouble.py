@@ -12,7 +12,7 @@ from builder.engine import memory_limit
 from demo.github.bare_repository import BareRepository
 from demo.github.git_server import GitServer
 from tests.acceptance.builds.own_engine import Disk, OwnEngine
-from tests.acceptance.leftovers import nothing_is_left
+from tests.acceptance.leftovers import files_of_builds, nothing_is_left
 from tests.acceptance.standstill import Standstill
 from tests.support.service import Service
 
@@ -90,6 +90,7 @@ def test_an_engine_that_stops_in_the_middle_of_a_build_leaves_nothing_behind(
 ) -> None:
     build_id = push(service, repository, standstill.step)
     service.wait_for_log(build_id, "it-stands-still")
+    assert files_of_builds(service.data_dir)
     own_engine.stop()
     assert "repo2hub doctor" in given_back(service, build_id, "engine_unavailable")
     standstill.go_on()  # the engine did not end its running step
@@ -149,7 +150,7 @@ def test_the_memory_limit_ends_a_build(limited: Service, repository: BareReposit
     assert "memory" in build["message"] and build["message"] in limited.log(build_id)
 
 
-def test_a_full_disk_of_the_engine_is_the_admins_to_mend(
+def test_a_full_disk_of_the_engine_is_for_the_admin_to_fix(
     service: Service, own_engine: OwnEngine, repository: BareRepository
 ) -> None:
     build_id = push(service, repository, f"head -c {2 * SPARE}M /dev/zero > /large")
@@ -174,11 +175,11 @@ def small_builder(
 
 
 @pytest.mark.parametrize("when", FILES)
-def test_a_full_disk_of_the_builder_is_the_admins_to_mend(
+def test_a_full_disk_of_the_builder_is_for_the_admin_to_fix(
     small_builder: Service, builders_disk: Path, repository: BareRepository, when: str
 ) -> None:
     commit = repository.commit(FILES[when])
     build_id = small_builder.push(repository.full_name, commit)["build"]
     assert "free" in given_back(small_builder, build_id, "no_space")
-    assert not list(builders_disk.glob("work/builder-*/build-*"))
+    assert not files_of_builds(builders_disk)
     assert shutil.disk_usage(builders_disk).used < 10**5

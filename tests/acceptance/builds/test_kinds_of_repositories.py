@@ -10,6 +10,7 @@ import gzip
 import io
 import json
 import tarfile
+import time
 import uuid
 from collections.abc import Callable, Iterator
 
@@ -93,7 +94,7 @@ TOKEN = "ghs_0neTokenForThePrivateRepository"
 FORMS = (TOKEN, base64.b64encode(f"x-access-token:{TOKEN}".encode()).decode())
 
 
-def told(where: str) -> bool:
+def has_token(where: str) -> bool:
     return any(form in where for form in FORMS)
 
 
@@ -124,20 +125,22 @@ def test_a_private_repository_is_built_and_its_token_is_found_nowhere(
     with github.stalled():
         build_id = service.push(repository.full_name, commit, private=True)["build"]
         service.wait_for(build_id, phase="fetching")
+        deadline = time.monotonic() + 60
         commands = running_commands()
         while not any("git fetch" in command and repository.url in command for command in commands):
+            assert time.monotonic() < deadline, commands
             commands = running_commands()
-    assert not any(map(told, commands))
+    assert not any(map(has_token, commands))
 
     build = service.wait_for(build_id)
     assert build["status"] == "succeeded", service.log(build_id)
     assert github.authorized, "without the token nothing would have come"
-    assert not told(service.log(build_id)) and "PATH=" in service.log(build_id)
+    assert not has_token(service.log(build_id)) and "PATH=" in service.log(build_id)
     image = engine.images.get(service.image(repository.full_name, "main")["image"])
-    assert not told(json.dumps([image.history(), image.attrs]))
+    assert not has_token(json.dumps([image.history(), image.attrs]))
     kept = dict(contents(b"".join(image.save(named=True))))
     assert repository.url.encode() in kept["git/config"]
-    assert not [name for name, data in kept.items() if told(data.decode(errors="replace"))]
+    assert not [name for name, data in kept.items() if has_token(data.decode(errors="replace"))]
 
     # The web process uses the token, too, where it asks for a ref that no push told.
     repository.branch("topic", commit)
@@ -146,4 +149,4 @@ def test_a_private_repository_is_built_and_its_token_is_found_nowhere(
     assert github.authorized
     stored = {path.name: path.read_bytes() for path in service.data_dir.glob("*.*")}
     assert any(repository.full_name.encode() in data for data in stored.values())
-    assert not [name for name, data in stored.items() if told(data.decode(errors="replace"))]
+    assert not [name for name, data in stored.items() if has_token(data.decode(errors="replace"))]

@@ -8,7 +8,7 @@ import pytest
 
 from demo.github.bare_repository import BareRepository
 from demo.github.git_server import GitServer
-from tests.acceptance.leftovers import nothing_is_left
+from tests.acceptance.leftovers import files_of_builds, nothing_is_left, running_commands
 from tests.acceptance.standstill import Standstill
 from tests.support.registry import Registry
 from tests.support.service import Service
@@ -60,6 +60,7 @@ def test_cancelling_while_building(service: Service, repository: BareRepository)
     commit = repository.commit(service.dockerfile("echo started-to-sleep && sleep 594"))
     build_id = service.push(repository.full_name, commit)["build"]
     service.wait_for_log(build_id, "started-to-sleep")
+    assert any("sleep 594" in command for command in running_commands()) and files_of_builds(service.data_dir)
     service.post(f"builds/{build_id}/cancel")
     build = service.wait_for(build_id)
     assert (build["status"], build["reason"]) == ("cancelled", "requested")

@@ -132,7 +132,7 @@ def test_an_image_without_a_whole_python_has_none(
         engine.images.remove(image.id, force=True)
 
 
-def test_a_base_image_that_cannot_be_had_is_the_admins_to_mend(engine: docker.DockerClient) -> None:
+def test_an_unavailable_base_image_is_for_the_admin_to_fix(engine: docker.DockerClient) -> None:
     with pytest.raises(InfrastructureError, match=r"127\.0\.0\.1:1/nosuch:1 cannot be had"):
         base_images.prepare(engine, "127.0.0.1:1/nosuch:1", None)
 
@@ -210,7 +210,7 @@ def test_every_tool_of_a_build_is_told_where_the_certificates_are(
 
 
 @pytest.mark.parametrize("content", [None, "not a certificate"])
-def test_a_bundle_that_is_none_is_named_by_its_setting(
+def test_an_invalid_bundle_is_named_by_its_setting(
     engine: docker.DockerClient, base_image: str, tmp_path: Path, content: str | None
 ) -> None:
     bundle = tmp_path / "bundle.pem"

@@ -1,4 +1,4 @@
-"""What is left of builds that ended early: images under the names they had while they were built."""
+"""Temporary tags that builds left because they ended early."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +7,7 @@ import docker
 import pytest
 
 from builder.engine.docker_client import Engine
-from builder.engine.temporary_tags import TEMPORARY_REPOSITORY, TemporaryTags
+from builder.engine.temporary_tags import TEMPORARY_REPOSITORY, TemporaryTags, tag_prefix
 from builder.workspace import Workspaces
 
 pytestmark = pytest.mark.engine
@@ -43,6 +43,7 @@ def test_an_image_that_comes_after_its_build_was_stopped_is_removed(
     names = TemporaryTags(workspaces, KEY)
     with pytest.raises(KeyboardInterrupt), names.reserve(7, 1) as late:
         raise KeyboardInterrupt
+    assert late.startswith(tag_prefix(KEY))
     bring(engine, base_image, late, tag)
     with names.reserve(8, 1) as held, Engine() as client:
         bring(engine, base_image, held, tag)

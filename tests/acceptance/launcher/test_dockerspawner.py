@@ -13,7 +13,7 @@ from tests.acceptance.launcher import hub_with_launcher as stage
 from tests.acceptance.launcher.hub_with_launcher import FIXED, NOTEBOOK, Launcher
 from tests.acceptance.standstill import Standstill
 from tests.conftest import ROOT
-from tests.support.browser import LIMIT, SHIFTS
+from tests.support.browser import LIMIT, SHIFTS, jumps
 
 pytestmark = pytest.mark.engine
 
@@ -254,7 +254,7 @@ def test_nothing_jumps_when_it_is_known_what_is_ready(launcher: Launcher) -> Non
     page.add_init_script(SHIFTS)
     page.reload()
     expect(page.locator(card(page, "Org/hello"))).to_be_visible()
-    assert sum(page.evaluate("window.shifts")) < 0.02
+    assert jumps(page) < 0.02
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from structlog.testing import capture_logs
 
 from builder.engine import memory_limit
 from builder.errors import InfrastructureError
@@ -110,9 +111,13 @@ def test_the_limit_is_set_when_the_builder_starts(cgroups: Path, version: Callab
 
 
 def test_an_engine_that_has_run_nothing_yet_stops_no_builder(cgroups: Path) -> None:
-    start_and_stop()
+    with capture_logs() as logged:
+        start_and_stop()
+    assert "worker.memory_not_limited_yet" in [one["event"] for one in logged]
 
 
 def test_an_engine_that_is_away_stops_no_builder(cgroups: Path, environment: pytest.MonkeyPatch) -> None:
     environment.setenv("DOCKER_HOST", "tcp://127.0.0.1:9")
-    start_and_stop()
+    with capture_logs() as logged:
+        start_and_stop()
+    assert "worker.memory_not_limited_yet" in [one["event"] for one in logged]

@@ -199,4 +199,4 @@ def test_a_key_of_another_kind_is_refused_and_not_quoted(monkeypatch: pytest.Mon
         with pytest.raises(SettingsError) as caught:
             BuilderSettings.load()
         assert str(caught.value).startswith("REPO2HUB_GITHUB_APP_PRIVATE_KEY: it is no RSA private key")
-        assert wrong[30:60] not in str(caught.value) or wrong == "nonsense"
+        assert (wrong[30:60] or wrong) not in str(caught.value)

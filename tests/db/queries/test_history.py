@@ -134,9 +134,9 @@ def test_pages_hold_exactly_what_a_filter_wants_newest_first(
         which.get("status"),  # type: ignore[arg-type]
         which.get("trigger"),  # type: ignore[arg-type]
     )
-    found = list(pages(database, wanted, limit=4))
-    assert [number for page in found for number in page] == sorted(fitting, reverse=True)
-    assert all(len(page) == 4 for page in found[:-1])
+    newest_first = sorted(fitting, reverse=True)
+    full_pages = [newest_first[start : start + 4] for start in range(0, len(newest_first), 4)]
+    assert list(pages(database, wanted, limit=4)) == full_pages
 
 
 def test_a_page_stays_where_it_was_when_builds_are_added_above_it(database: Database, ended: Ended) -> None:

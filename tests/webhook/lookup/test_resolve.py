@@ -514,6 +514,8 @@ def test_a_github_that_does_not_answer_is_given_up_and_no_child_is_left(
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
         resolve = resolve_with(url=address)
         assert _code(resolve, "main") == "github_unreachable"
+        silent.settimeout(30)
+        silent.accept()[0].close()  # git was there
         _wait_for(lambda: not _processes_with(address))  # a killed process needs a moment to be gone
 
 

@@ -407,7 +407,11 @@ def test_pages_and_their_files_are_under_the_base_path(settings: WebSettings, da
     changed = settings.model_copy(update={"base_url": "/services/binder/"})
     client = create_app(changed, database).test_client()
     page = client.get("/services/binder/", headers=HTML).text
-    for address in re.findall(r'(?:href|src)="(/[^"]*)"', page):
+    addresses = re.findall(r'(?:href|src)="(/[^"]*)"', page)
+    assert {"/services/binder/", "/services/binder/static/"} <= {
+        one[: one.rfind("/") + 1] for one in addresses
+    }
+    for address in addresses:
         if address == "/hub/spawn":  # the hub's, on its first steps
             continue
         assert address.startswith("/services/binder/")
