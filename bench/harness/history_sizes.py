@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from bench.measurements.lookup import new_database, postgresql_server
+from bench.harness.postgresql import new_database, postgresql_server
 
 SIZES = tuple(int(size) for size in os.environ.get("SIZES", "100,10000,1000000").split(","))
 
@@ -23,7 +23,7 @@ def measure_sizes(folder: Path, measure: Callable[[str, Path, str, int], T]) -> 
     found: dict[str, list[T]] = {"SQLite": [], "PostgreSQL": []}
     for size in SIZES:
         found["SQLite"].append(measure("SQLite", folder / f"sqlite-{size}", "", size))
-    with postgresql_server() as running:
+    with postgresql_server(folder / "server") as running:
         for size in SIZES:
             with new_database(running) as address:
                 where = folder / f"postgresql-{size}"

@@ -4,19 +4,16 @@ A lookup asks which image a branch has. Where pushes arrive it is answered from 
 GitHub must not have been asked for anything in the end.
 """
 
-import os
 import random
-import subprocess
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from uuid import uuid4
 
-from sqlalchemy import create_engine, insert, make_url, text
+from sqlalchemy import insert, text
 
 from base.settings import SharedSettings
 from bench.harness import wrk
+from bench.harness.postgresql import new_database, postgresql_server
 from bench.harness.rounds import print_median, print_verdict, ratios, take_turns
 from bench.harness.web_processes import peer, service
 from bench.harness.wrk import Load
@@ -33,7 +30,7 @@ CONNECTIONS = (1, 8)
 def run(folder: Path) -> None:
     """Print how many times as long as an empty answer a lookup takes."""
     _measure("SQLite", folder / "sqlite", "")
-    with postgresql_server() as running, new_database(running) as address:
+    with postgresql_server(folder / "server") as running, new_database(running) as address:
         _measure("PostgreSQL", folder / "postgresql", address)
 
 
@@ -70,33 +67,6 @@ def _report(what: str, mine: list[Load], peers: list[Load]) -> None:
 
 def _get(path: str) -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
-
-
-@contextmanager
-def postgresql_server() -> Iterator[str]:
-    """Give the address of a PostgreSQL server: the tests' own where one is given, else one for the moment."""
-    if given := os.environ.get("REPO2HUB_TEST_POSTGRESQL"):
-        yield given
-        return
-    script = Path(__file__).parent.parent / "machine" / "postgresql"
-    with subprocess.Popen([script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        yield process.stdout.readline().strip()
-
-
-@contextmanager
-def new_database(running: str) -> Iterator[str]:
-    """Give the address of a new database on a server."""
-    url = make_url(running).set(drivername="postgresql+psycopg")
-    name = f"bench_{uuid4().hex[:8]}"
-    administrator = create_engine(url, isolation_level="AUTOCOMMIT")
-    with administrator.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-        try:
-            yield url.set(database=name).render_as_string(hide_password=False)
-        finally:
-            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    administrator.dispose()
 
 
 def insert_images(address: str, recipe: str) -> None:

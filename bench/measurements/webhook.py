@@ -8,11 +8,11 @@ only when it is committed, and on SQLite when the disk has it.
 from pathlib import Path
 
 from bench.harness import wrk
+from bench.harness.postgresql import new_database, postgresql_server
 from bench.harness.rounds import print_median, print_verdict, ratios, take_turns
 from bench.harness.web_processes import peer, service
 from bench.harness.wrk import Load
 from bench.inputs import deliveries
-from bench.measurements.lookup import new_database, postgresql_server
 from demo.github.git_server import GitServer
 
 ROUNDS, SECONDS, CONNECTIONS = 5, 4, 32
@@ -22,7 +22,11 @@ _PREPARED = 12_000  # for one round: more than any server here answers in it
 def run(folder: Path) -> None:
     """Print the ratio of rates, and the 99th percentile."""
     _measure("SQLite", folder / "sqlite", "", "")
-    with postgresql_server() as running, new_database(running) as ours, new_database(running) as peers:
+    with (
+        postgresql_server(folder / "server") as server,
+        new_database(server) as ours,
+        new_database(server) as peers,
+    ):
         _measure("PostgreSQL", folder / "postgresql", ours, peers)
 
 
