@@ -1,1 +1,1 @@
-"""Running rounds, processes and load, and printing ratios."""
+"""Run rounds, processes and load, and print ratios."""

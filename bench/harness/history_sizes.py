@@ -1,6 +1,6 @@
-"""One measurement over histories of several lengths, in SQLite and in PostgreSQL.
+"""Run one measurement over histories of several sizes, in SQLite and in PostgreSQL.
 
-SIZES=100,10000 in the environment measures fewer.
+Set SIZES=100,10000 in the environment to measure fewer.
 """
 
 import os
@@ -16,9 +16,9 @@ T = TypeVar("T")
 
 
 def measure_sizes(folder: Path, measure: Callable[[str, Path, str, int], T]) -> dict[str, list[T]]:
-    """Return what `measure` found for each size, by database.
+    """Return the results of `measure` for each size, by database.
 
-    It gets the database's name, a folder that is not there yet, its address ("" for SQLite) and the size.
+    It is called with the database's name, a folder that does not exist, its address ("" for SQLite) and the size.
     """
     found: dict[str, list[T]] = {"SQLite": [], "PostgreSQL": []}
     for size in SIZES:

@@ -1,4 +1,4 @@
-"""What the figures depend on besides the code: the load of the machine, and its disk."""
+"""What the results depend on besides the code: the load of the machine, and its disk."""
 
 import os
 import statistics
@@ -9,21 +9,21 @@ _WRITES = 50
 
 
 def describe_machine(folder: Path) -> str:
-    """Return cores, load and the disk's time as one line."""
+    """Return cores, load and the latency of the disk as one line."""
     return (
         f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, fdatasync {measure_fdatasync(folder):.2f} ms"
     )
 
 
 def measure_fdatasync(folder: Path) -> float:
-    """Return the median time, in milliseconds, that the disk under `folder` takes to keep 4 kB for sure."""
+    """Return the median time, in milliseconds, that the disk of `folder` takes to store 4 kB durably."""
     times = []
     path = folder / "probe"
     with path.open("wb", buffering=0) as file:
         for _ in range(_WRITES):
             file.write(b"x" * 4096)
-            begun = time.perf_counter()
+            started = time.perf_counter()
             os.fdatasync(file.fileno())
-            times.append(time.perf_counter() - begun)
+            times.append(time.perf_counter() - started)
     path.unlink()
     return statistics.median(times) * 1000

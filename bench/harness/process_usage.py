@@ -1,11 +1,11 @@
-"""What a process and its children use, from /proc."""
+"""Memory and processor time of a process and its descendants, from /proc."""
 
 import os
 from pathlib import Path
 
 
 def process_tree(pid: int) -> list[int]:
-    """Return a process and all that descend from it."""
+    """Return the ids of a process and its descendants."""
     found = [pid]
     for parent in found:
         for task in Path(f"/proc/{parent}/task").glob("*/children"):
@@ -14,12 +14,12 @@ def process_tree(pid: int) -> list[int]:
 
 
 def resident_memory(pid: int) -> int:
-    """Return their resident memory in bytes."""
+    """Return the resident memory of a process tree in bytes."""
     return sum(int(_status(one, "VmRSS").split()[0]) * 1024 for one in process_tree(pid))
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the seconds of processor time that they have taken so far."""
+    """Return the seconds of processor time that a process tree has used."""
     ticks = 0
     for one in process_tree(pid):
         after_name = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()

@@ -1,4 +1,4 @@
-"""Taking turns: ours and the peer, round after round, and what to print of it."""
+"""Alternate rounds of ours and of the peer, and print their results."""
 
 import statistics
 from collections.abc import Callable, Sequence
@@ -11,9 +11,9 @@ Peer = TypeVar("Peer")
 def take_turns(
     count: int, ours: Callable[[int], Ours], peer: Callable[[int], Peer]
 ) -> tuple[list[Ours], list[Peer]]:
-    """Run both `count` times, one after the other, first ours in one round and the peer in the next.
+    """Run both `count` times in turns; in even rounds ours is first, in odd rounds the peer.
 
-    Each is given the number of its round.
+    Each gets the number of its round.
     """
     mine: list[Ours] = []
     peers: list[Peer] = []
@@ -27,19 +27,21 @@ def take_turns(
 
 
 def ratios(over: Sequence[float], under: Sequence[float]) -> list[float]:
-    """Return the quotient of each round."""
+    """Return the ratio of each round."""
     return [one / other for one, other in zip(over, under, strict=True)]
 
 
 def print_median(what: str, values: Sequence[float], unit: str = "") -> None:
-    """Print the median with the lowest and the highest."""
+    """Print the median with the lowest and the highest value."""
     middle = statistics.median(values)
     span = f"  ({min(values):.4g} to {max(values):.4g})" if len(values) > 1 else ""
     print(f"  {what:<44} {middle:8.4g} {unit}{span}", flush=True)
 
 
-def print_verdict(what: str, values: Sequence[float], aim: str, is_met: Callable[[float], bool]) -> None:
-    """Print the median beside its aim."""
+def print_verdict(what: str, values: Sequence[float], target: str, is_met: Callable[[float], bool]) -> None:
+    """Print the median and whether it meets its target."""
     middle = statistics.median(values)
     word = "met" if is_met(middle) else "NOT met"
-    print(f"  {what:<44} {middle:8.3g}  aim {aim}: {word}  (rounds {', '.join(f'{v:.3g}' for v in values)})")
+    print(
+        f"  {what:<44} {middle:8.3g}  target {target}: {word}  (rounds {', '.join(f'{v:.3g}' for v in values)})"
+    )

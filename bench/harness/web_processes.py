@@ -17,7 +17,7 @@ from tests.support.service import Service
 
 @contextmanager
 def service(folder: Path, github: GitServer, role: str = "all", **settings: str) -> Iterator[Service]:
-    """Run `repo2hub web` alone on a migrated database: what is queued stays queued."""
+    """Run `repo2hub web` on a migrated database, without a builder, so that builds stay queued."""
     ours = Service(folder, github.url, "none", {"LOG_FORMAT": "json", **settings})
     migrated = ours.run("db", "upgrade")
     if migrated.returncode:
@@ -32,7 +32,7 @@ def service(folder: Path, github: GitServer, role: str = "all", **settings: str)
 
 @contextmanager
 def peer(kind: str, folder: Path, database: str = "") -> Iterator[str]:
-    """Run one of `bench.peers.flask_apps` and give its address; `database` is PostgreSQL's where it is not to use SQLite."""
+    """Run a peer of `bench.peers.flask_apps` and give its address; `database` is empty for SQLite."""
     port = free_port()
     folder.mkdir()
     argv = [sys.executable, "-m", "bench.peers.flask_apps", kind, str(port), str(folder), database]

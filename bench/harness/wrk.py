@@ -1,4 +1,4 @@
-"""Load by wrk, which takes so little of the machine that the server is what is measured."""
+"""Load from wrk, which uses so little processor time that the server is what is measured."""
 
 import re
 import subprocess
@@ -20,7 +20,7 @@ _MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
 
 @dataclass(frozen=True)
 class Load:
-    """What wrk saw; times are in milliseconds."""
+    """The results of wrk; times are in milliseconds."""
 
     requests: int
     per_second: float
@@ -29,30 +29,30 @@ class Load:
 
 
 def run(address: str, requests: Sequence[bytes], folder: Path, *, connections: int, seconds: int) -> Load:
-    """Send `requests` (whole ones, as bytes) over and over. Raises RuntimeError unless each got a 2xx answer."""
+    """Send `requests`, complete as bytes, repeatedly. Raises RuntimeError unless every response is 2xx."""
     prepared, script = folder / "requests", folder / "wrk.lua"
     with prepared.open("wb") as file:
         for request in requests:
             file.write(b"%d\n%s" % (len(request), request))
     script.write_text(_SCRIPT % prepared)
     argv = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "--latency"]
-    said = subprocess.run(
+    output = subprocess.run(
         [*argv, "-s", str(script), address], capture_output=True, text=True, check=True, timeout=seconds + 60
     ).stdout
-    if "Non-2xx" in said or "Socket errors" in said:
-        raise RuntimeError(f"wrk: {said}")
+    if "Non-2xx" in output or "Socket errors" in output:
+        raise RuntimeError(f"wrk: {output}")
     return Load(
-        requests=int(_match(r"(\d+) requests in", said)),
-        per_second=float(_match(r"Requests/sec:\s+([\d.]+)", said)),
-        median=_time(_match(r"\n +50%\s+(\S+)", said)),
-        p99=_time(_match(r"\n +99%\s+(\S+)", said)),
+        requests=int(_match(r"(\d+) requests in", output)),
+        per_second=float(_match(r"Requests/sec:\s+([\d.]+)", output)),
+        median=_time(_match(r"\n +50%\s+(\S+)", output)),
+        p99=_time(_match(r"\n +99%\s+(\S+)", output)),
     )
 
 
-def _match(pattern: str, said: str) -> str:
-    found = re.search(pattern, said)
+def _match(pattern: str, text: str) -> str:
+    found = re.search(pattern, text)
     if found is None:
-        raise RuntimeError(f"wrk said something else: {said}")
+        raise RuntimeError(f"unexpected output of wrk: {text}")
     return found[1]
 
 

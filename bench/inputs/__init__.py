@@ -1,1 +1,1 @@
-"""What is measured on: repositories, deliveries, base images, a history of builds."""
+"""What the benchmarks run on: repositories, deliveries, base images, images, a history of builds."""

@@ -1,4 +1,4 @@
-"""Base images that no build has seen, so that a build is cold while the engine's cache stays; tidying up."""
+"""Base images that no build has used, so that a build is cold while the engine keeps its cache."""
 
 import io
 import os
@@ -7,18 +7,16 @@ import uuid
 import docker
 
 BENCH_IMAGE_PREFIX = "repo2hub-bench/"
-"""How the names of all images that the benchmarks make begin."""
+"""The prefix of the names of all images of the benchmarks."""
 
 BASE_IMAGE_VARIABLE = "REPO2HUB_BASE_IMAGE"
 
 
 def fresh_base_image(engine: docker.DockerClient) -> str:
-    """Return the name of an image like the given base, in which one file is new: no cached layer fits on it."""
+    """Return the name of an image like the base image, with one new file, so that no cached layer applies."""
     base = os.environ.get(BASE_IMAGE_VARIABLE)
     if base is None:
-        raise RuntimeError(
-            f"{BASE_IMAGE_VARIABLE} must name the image to build on: run make bench, which sets it"
-        )
+        raise RuntimeError(f"{BASE_IMAGE_VARIABLE} is not set. Run `make bench`, which sets it.")
     unique = uuid.uuid4().hex
     name = f"{BENCH_IMAGE_PREFIX}base:{unique[:12]}"
     dockerfile = io.BytesIO(f"FROM {base}\nRUN echo {unique} > /etc/repo2hub-bench\n".encode())
@@ -27,7 +25,7 @@ def fresh_base_image(engine: docker.DockerClient) -> str:
 
 
 def remove_images(engine: docker.DockerClient) -> None:
-    """Remove the images that the benchmarks made, in whichever registry's name."""
+    """Remove all images of the benchmarks, also those named for a registry."""
     for image in engine.api.images():
         for name in image["RepoTags"] or []:
             if BENCH_IMAGE_PREFIX in name:

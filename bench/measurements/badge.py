@@ -1,7 +1,7 @@
-"""Badges on one web process over 100, 10,000 and 1,000,000 builds, beside an empty Flask answer on its server.
+"""Badges of one web process over 100, 10,000 and 1,000,000 builds, beside an empty response of the same server.
 
-All repositories and branches are asked for in turn, so that no cache of the database's is flattered.
-SIZES=100,10000 in the environment measures fewer.
+All repositories and branches are requested in random order, so that the database's cache has no advantage. Set
+SIZES=100,10000 in the environment to measure fewer.
 """
 
 import random
@@ -17,11 +17,11 @@ from bench.harness.wrk import Load
 from bench.inputs import build_history
 from demo.github.git_server import GitServer
 
-ROUNDS, SECONDS, CONNECTIONS, MOST_PATHS = 5, 3, 8, 20_000
+ROUNDS, SECONDS, CONNECTIONS, MAX_PATHS = 5, 3, 8, 20_000
 
 
 def run(folder: Path) -> None:
-    """Print how many badges a second there are, and how their time grows with the history."""
+    """Print the rate of badges, and how their time grows with the history."""
     medians = measure_sizes(folder, _measure)
     for what, found in medians.items():
         growth = [found[-1] / found[0]]
@@ -44,13 +44,13 @@ def _measure(what: str, folder: Path, address: str, size: int) -> float:
         load(ours.url, badges)
         plain = [b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"]
         mine, peers = take_turns(ROUNDS, lambda _: load(ours.url, badges), lambda _: load(empty, plain))
-        assert not github.requests, "a badge asked GitHub"
+        assert not github.requests, "a badge sent a request to GitHub"
         return _report(f"{what}, {size:,} builds", mine, peers)
 
 
 def _report(what: str, mine: list[Load], peers: list[Load]) -> float:
     print_median(f"{what}: badges", [load.per_second for load in mine], "/s")
-    print_median(f"{what}: empty Flask answers", [load.per_second for load in peers], "/s")
+    print_median(f"{what}: empty Flask responses", [load.per_second for load in peers], "/s")
     print_median(f"{what}: p99 of a badge", [load.p99 for load in mine], "ms")
     times = ratios([load.median for load in mine], [load.median for load in peers])
     print_median(f"{what}: median time, badge / empty", times)
@@ -59,6 +59,6 @@ def _report(what: str, mine: list[Load], peers: list[Load]) -> float:
 
 def _requests(names: Sequence[str]) -> list[bytes]:
     refs = ["", *(f"/{branch}" for branch in dict.fromkeys(build_history.BRANCHES))]
-    paths = [f"/badge/gh/{name}{ref}.svg" for name in names for ref in refs][:MOST_PATHS]
+    paths = [f"/badge/gh/{name}{ref}.svg" for name in names for ref in refs][:MAX_PATHS]
     random.Random(1).shuffle(paths)
     return [f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode() for path in paths]

@@ -1,7 +1,7 @@
 """From Start to a server that answers, with an image that is ready, on a real hub with DockerSpawner.
 
-Beside it a bare `docker run` of the same image, until the JupyterLab in it answers. The hub's own log tells how
-much of it was the lookup. Both sides may use all cores.
+Compared with `docker run` of the same image until its JupyterLab answers. The time of the lookup is from the
+hub's log. Both may use all cores.
 """
 
 import json
@@ -19,11 +19,11 @@ from demo.jupyterlab import JupyterLabContainer
 from tests.acceptance.launcher.hub_with_launcher import Launcher, launcher
 
 ROUNDS = 7
-_LIMIT = 120
+_TIMEOUT = 120
 
 
 def run(folder: Path) -> None:
-    """Print what a start costs, its parts, and its ratio to a bare start of the same image."""
+    """Print the time of a start, of its parts, and its ratio to `docker run` of the same image."""
     engine = docker.from_env()
     try:
         with launcher(folder, os.environ[BASE_IMAGE_VARIABLE], engine, None) as launcher_site:
@@ -34,7 +34,7 @@ def run(folder: Path) -> None:
 
 def _measure(launcher_site: Launcher) -> None:
     session = launcher_site.hub.login("bench")
-    _through_hub(launcher_site, session)  # the first start of all reads everything from the disk
+    _through_hub(launcher_site, session)  # the first start reads everything from the disk
     ours, bare = take_turns(
         ROUNDS,
         lambda _number: _through_hub(launcher_site, session),
@@ -44,10 +44,8 @@ def _measure(launcher_site: Launcher) -> None:
     redirected = [redirect for redirect, _ in ours]
     answered = [answer for _, answer in ours]
     print_median("Start to redirect", redirected, "s")
-    print_median("  of it the lookup", [1000 * one for one in lookups], "ms")
-    print_median(
-        "  of it the spawn", [all_ - one for all_, one in zip(redirected, lookups, strict=True)], "s"
-    )
+    print_median("  lookup", [1000 * one for one in lookups], "ms")
+    print_median("  spawn", [all_ - one for all_, one in zip(redirected, lookups, strict=True)], "s")
     print_median("Start to JupyterLab answering", answered, "s")
     print_median("docker run to JupyterLab answering", bare, "s")
     print_verdict(
@@ -56,49 +54,49 @@ def _measure(launcher_site: Launcher) -> None:
 
 
 def _through_hub(launcher_site: Launcher, session: requests.Session) -> tuple[float, float]:
-    """Press Start; return the seconds until the hub redirects to the server, and until JupyterLab answers."""
+    """Submit the form; return the seconds until the hub redirects to the server, and until JupyterLab answers."""
     hub = launcher_site.hub
     choice = {"choice": "build", "repo": launcher_site.hello.full_name, "ref": "main", "resources": "Large"}
     params = {"_xsrf": hub.xsrf(session)}
-    begun = time.perf_counter()
-    pressed = session.post(
-        f"{hub.url}/hub/spawn", data=choice, params=params, allow_redirects=False, timeout=_LIMIT
+    started = time.perf_counter()
+    submitted = session.post(
+        f"{hub.url}/hub/spawn", data=choice, params=params, allow_redirects=False, timeout=_TIMEOUT
     )
-    if pressed.status_code != 302:
-        raise RuntimeError(pressed.text[-2000:])
+    if submitted.status_code != 302:
+        raise RuntimeError(submitted.text[-2000:])
     _wait_until_ready(launcher_site, session)
-    redirected = time.perf_counter() - begun
-    answer = session.get(f"{hub.url}/user/bench/api", timeout=_LIMIT)
+    redirected = time.perf_counter() - started
+    answer = session.get(f"{hub.url}/user/bench/api", timeout=_TIMEOUT)
     answer.raise_for_status()
-    answered = time.perf_counter() - begun
+    answered = time.perf_counter() - started
     hub.api("DELETE", "users/bench/server")
     return redirected, answered
 
 
 def _wait_until_ready(launcher_site: Launcher, session: requests.Session) -> None:
-    """Follow the progress as the hub's page does, to the event that makes it go to the server."""
+    """Follow the progress as the hub's page does, until the event that redirects to the server."""
     address = f"{launcher_site.hub.url}/hub/api/users/bench/server/progress"
     params = {"_xsrf": launcher_site.hub.xsrf(session)}
-    with session.get(address, params=params, stream=True, timeout=_LIMIT) as progress:
+    with session.get(address, params=params, stream=True, timeout=_TIMEOUT) as progress:
         for line in progress.iter_lines(chunk_size=1):
             event = json.loads(line.removeprefix(b"data: ")) if line.startswith(b"data: ") else {}
             if event.get("ready"):
                 return
             if event.get("failed"):
                 raise RuntimeError(event["message"])
-    raise RuntimeError("the progress ended without a word")
+    raise RuntimeError("the progress ended without a result")
 
 
 def _bare(image: str) -> float:
-    """Return the seconds from `docker run` until the JupyterLab in it answers."""
-    begun = time.perf_counter()
+    """Return the seconds from `docker run` until its JupyterLab answers."""
+    started = time.perf_counter()
     with JupyterLabContainer(image) as lab:
-        lab.wait(_LIMIT)
-        return time.perf_counter() - begun
+        lab.wait(_TIMEOUT)
+        return time.perf_counter() - started
 
 
 def _lookups(launcher_site: Launcher) -> list[float]:
-    """Return the seconds of the lookups that were measured, by the hub's log."""
+    """Return the seconds of the measured lookups, from the hub's log."""
     log = launcher_site.hub.log_path.read_text(errors="replace")
     found = [float(seconds) for seconds in re.findall(r"Looked up \S+ at main in ([0-9.]+) s", log)]
     return found[-ROUNDS:]

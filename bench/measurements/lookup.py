@@ -6,10 +6,7 @@ GitHub must not have been asked for anything in the end.
 
 import random
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
-
-from sqlalchemy import insert, text
 
 from base.settings import SharedSettings
 from bench.harness import wrk
@@ -17,13 +14,10 @@ from bench.harness.postgresql import new_database, postgresql_server
 from bench.harness.rounds import print_median, print_verdict, ratios, take_turns
 from bench.harness.web_processes import peer, service
 from bench.harness.wrk import Load
-from db.database import Database
-from db.models import Build, Image, RefHead, Repository
-from db.status import Priority, Status, Trigger
+from bench.inputs.images import REPOSITORIES, insert_images
 from demo.github.git_server import GitServer
 
 ROUNDS, SECONDS = 5, 3
-REPOSITORIES, COMMITS = 500, 20
 CONNECTIONS = (1, 8)
 
 
@@ -67,32 +61,3 @@ def _report(what: str, mine: list[Load], peers: list[Load]) -> None:
 
 def _get(path: str) -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
-
-
-def insert_images(address: str, recipe: str) -> None:
-    """Record REPOSITORIES whose last COMMITS were pushed and built, as a year of use leaves them."""
-    now = datetime.now(UTC)
-    repositories, heads, builds, images = [], [], [], []
-    for number in range(1, REPOSITORIES + 1):
-        name = f"org/repo-{number - 1}"
-        known = {"id": number, "provider": "gh", "provider_id": number, "full_name": name, "name_key": name}
-        repositories.append({**known, "default_branch": "main", "webhook_since": now, "created_at": now})
-        for age in range(COMMITS):
-            build = (number - 1) * COMMITS + age + 1
-            what = {"repository_id": number, "commit": f"{build:040x}", "recipe": recipe}
-            push = {"ref": "refs/heads/main", "trigger": Trigger.PUSH, "priority": Priority.PUSH}
-            times = {"run_after": now, "created_at": now, "finished_at": now}
-            builds.append({"id": build, **what, **push, **times, "status": Status.SUCCEEDED})
-            made = {"name": f"repo2hub/{name}:{build:040x}-{recipe}", "digest": f"sha256:{build:064x}"}
-            images.append(
-                {"build_id": build, **what, **made, "size": 10**9, "built_at": now, "last_used_at": now}
-            )
-        head = {"repository_id": number, "ref": "refs/heads/main", "commit": images[-1]["commit"]}
-        heads.append({**head, "pushed_at": now, "learnt_at": now, "learnt_by": "push"})
-    database = Database(address)
-    with database.write() as session:
-        for model, rows in ((Repository, repositories), (RefHead, heads), (Build, builds), (Image, images)):
-            session.execute(insert(model), rows)
-        if not database.is_sqlite:
-            session.execute(text("ANALYZE"))
-    database.dispose()

@@ -1,8 +1,9 @@
-"""What our pipeline adds to repo2docker: from the claim of a build to its end, beside the child process alone.
+"""The overhead of our pipeline over repo2docker: from the claim of a build to its end, beside repo2docker alone.
 
-The pipeline runs in this process, as the builder's worker runs it: claim, fetch, vet, fingerprint, child, name,
-records, log. Cold: on a base image that no build has seen. Warm: pushes that change only a notebook. What the
-pipeline adds is its time less that of the child within it; beside it stands the same command on a like checkout.
+The pipeline runs in this process, as in the builder's worker: claim, fetch, vet, fingerprint, repo2docker, tag,
+records, log. Cold is a base image that no build has used; warm is a push that changes only a notebook. The
+overhead is the time of the pipeline minus that of the repo2docker process in it; the same command on the same
+kind of checkout runs beside it.
 """
 
 import os
@@ -40,18 +41,18 @@ _LIMITS = {"total_limit": 3600.0, "idle_limit": 900.0}
 
 @dataclass(frozen=True)
 class BuildTimes:
-    """Seconds from claim to end, and those of them in the child."""
+    """Seconds from claim to end, and of the repo2docker process in between."""
 
-    whole: float
-    child: float
+    total: float
+    repo2docker: float
 
     @property
-    def added(self) -> float:
-        return self.whole - self.child
+    def overhead(self) -> float:
+        return self.total - self.repo2docker
 
 
 def run(folder: Path) -> None:
-    """Print what the pipeline adds to a cold build, in per cent, and to a warm one, in seconds."""
+    """Print the overhead of a cold build, in percent, and of a warm build, in seconds."""
     engine = docker.from_env()
     try:
         with GitServer(folder / "github") as github:
@@ -61,21 +62,19 @@ def run(folder: Path) -> None:
             mine, alone = take_turns(
                 ROUNDS,
                 lambda _: pipeline.build(example_repository.change_notebook(hello)),
-                lambda number: pipeline.child_alone(example_repository.change_notebook(hello), number),
+                lambda number: pipeline.repo2docker_alone(example_repository.change_notebook(hello), number),
             )
             pipeline.close()
     finally:
         remove_images(engine)
         engine.close()
-    print_median("cold build, claim to end", [cold.whole], "s")
+    print_median("cold build, claim to end", [cold.total], "s")
     print_verdict(
-        "cold build, added to the child, %", [100 * cold.added / cold.child], "< 3 %", lambda p: p < 3
+        "cold build, overhead, %", [100 * cold.overhead / cold.repo2docker], "< 3 %", lambda p: p < 3
     )
-    print_median("warm build, claim to end", [times.whole for times in mine], "s")
+    print_median("warm build, claim to end", [times.total for times in mine], "s")
     print_median("warm build, repo2docker alone", alone, "s")
-    print_verdict(
-        "warm build, added to the child, s", [times.added for times in mine], "< 0.5 s", lambda s: s < 0.5
-    )
+    print_verdict("warm build, overhead, s", [times.overhead for times in mine], "< 0.5 s", lambda s: s < 0.5)
 
 
 class Pipeline:
@@ -97,18 +96,18 @@ class Pipeline:
         self._last_build: repo2docker.BuildSpec | None = None
 
     def build(self, commit: str) -> BuildTimes:
-        """Queue a commit and build it; the clock runs from its claim."""
+        """Queue a commit and build it; the time starts at its claim."""
         self._enqueue(commit)
-        with self._child_timed() as child_times:
-            begun = time.perf_counter()
+        with self._timed_repo2docker() as durations:
+            started = time.perf_counter()
             build = self._claim()
             Attempt(build, self._context, self._database, StopSignal()).run()
-            whole = time.perf_counter() - begun
+            total = time.perf_counter() - started
         with self._database.read() as session:
             ended = session.get_one(Build, build.id)
         if ended.status is not Status.SUCCEEDED:
             raise RuntimeError(f"the build failed: {ended.message}")
-        return BuildTimes(whole, child_times[0])
+        return BuildTimes(total, durations[0])
 
     def _enqueue(self, commit: str) -> None:
         now = datetime.now(UTC)
@@ -128,20 +127,20 @@ class Pipeline:
             claimed = transitions.claim(session, worker="bench", now=datetime.now(UTC))
             build = claimed and builds.get(session, claimed.id)
         if build is None:
-            raise RuntimeError("there is nothing to claim")
+            raise RuntimeError("no build to claim")
         return build
 
     @contextmanager
-    def _child_timed(self) -> Iterator[list[float]]:
-        """Keep how long the child takes within the block, and what it was told to build."""
+    def _timed_repo2docker(self) -> Iterator[list[float]]:
+        """Record the duration of repo2docker within the block, and its BuildSpec."""
         times: list[float] = []
         original = repo2docker.run
 
-        def timed(spec: repo2docker.BuildSpec, **how: Any) -> None:
+        def timed(spec: repo2docker.BuildSpec, **options: Any) -> None:
             self._last_build = spec
-            begun = time.perf_counter()
-            original(spec, **how)
-            times.append(time.perf_counter() - begun)
+            started = time.perf_counter()
+            original(spec, **options)
+            times.append(time.perf_counter() - started)
 
         repo2docker.run = timed
         try:
@@ -149,10 +148,10 @@ class Pipeline:
         finally:
             repo2docker.run = original
 
-    def child_alone(self, commit: str, number: int) -> float:
-        """Return how long the child takes for a commit that is checked out already."""
+    def repo2docker_alone(self, commit: str, number: int) -> float:
+        """Return the seconds that repo2docker takes for a commit that is already checked out."""
         if self._last_build is None:
-            raise RuntimeError("build something first: the child is run as it was run then")
+            raise RuntimeError("build something first: this repeats the last build")
         folder = self._folder / f"alone-{number}"
         source, home, git_home = folder / "source", folder / "home", folder / "git"
         for path in (folder, source, git_home):
@@ -161,12 +160,12 @@ class Pipeline:
         url, stop = self._last_build.repository_url, StopSignal()
         checkout.fetch(url, commit, source, access=access, stop=stop, on_line=_ignore, **_LIMITS)
         git_folder.drop_git(source)
-        recipe = replace(
+        spec = replace(
             self._last_build, checkout=source, commit=commit, image=f"{BENCH_IMAGE_PREFIX}alone:{number}"
         )
-        begun = time.perf_counter()
-        repo2docker.run(recipe, home=home, inherited=os.environ, write=_ignore, stop=stop, **_LIMITS)
-        return time.perf_counter() - begun
+        started = time.perf_counter()
+        repo2docker.run(spec, home=home, inherited=os.environ, write=_ignore, stop=stop, **_LIMITS)
+        return time.perf_counter() - started
 
     def close(self) -> None:
         self._context.workspaces.close()
@@ -174,4 +173,4 @@ class Pipeline:
 
 
 def _ignore(_text: str) -> None:
-    """Nobody reads this log."""
+    """Discard the log."""

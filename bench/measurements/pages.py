@@ -1,6 +1,6 @@
-"""The list of builds on one web process over 100, 10,000 and 1,000,000 builds, beside the other pages.
+"""The list of builds and the other pages of one web process, over 100, 10,000 and 1,000,000 builds.
 
-One request at a time, as one person reads. SIZES=100,10000 in the environment measures fewer.
+One request at a time, as from one user. Set SIZES=100,10000 in the environment to measure fewer.
 """
 
 from contextlib import ExitStack
@@ -14,15 +14,15 @@ from bench.inputs import build_history
 from demo.github.git_server import GitServer
 
 ROUNDS, SECONDS = 3, 1
-AIM = 50.0
+TARGET = 50.0
 """Milliseconds at the 99th percentile of the first page."""
 
 
 def run(folder: Path) -> None:
-    """Print how long each view takes, and how that grows with the history."""
+    """Print the time of each view, and how it grows with the history."""
     found = measure_sizes(folder, _measure)
     for what, medians in found.items():
-        # From the second size on: a page of the smallest has other rows on it, or fewer.
+        # From the second size on, because a page of the smallest history has fewer rows.
         first, last = medians[min(1, len(medians) - 1)], medians[-1]
         for view in last:
             print_verdict(
@@ -47,15 +47,15 @@ def _views(names: list[str], size: int) -> dict[str, str]:
     repository = names[len(names) // 2]
     return {
         "first page": "/",
-        "a page half way down": f"/?before={size // 2}",
+        "page in the middle": f"/?before={size // 2}",
         "failed": "/?status=failed",
-        "failed, half way down": f"/?status=failed&before={size // 2}",
-        "by a trigger that none had": "/?trigger=launch",
+        "failed, page in the middle": f"/?status=failed&before={size // 2}",
+        "a trigger without builds": "/?trigger=launch",
         "one repository": f"/?repository={repository}",
         "its main branch, failed": f"/?repository={repository}&ref=main&status=failed",
-        "a word that nobody wrote": "/?q=zyzzyva",
-        "what an open page asks again": "/?part=active",
-        "repository's page": f"/gh/{repository}",
+        "a search without results": "/?q=zyzzyva",
+        "the polled part of a page": "/?part=active",
+        "repository page": f"/gh/{repository}",
         "overview": "/admin",
         "metrics": "/metrics",
     }
@@ -67,5 +67,5 @@ def _time(what: str, url: str, path: str, folder: Path) -> float:
     loads = [wrk.run(url, [request], folder, connections=1, seconds=SECONDS) for _ in range(ROUNDS)]
     print_median(f"{what}, p50", [load.median for load in loads], "ms")
     p99 = [load.p99 for load in loads]
-    print_verdict(f"{what}, p99", p99, f"<= {AIM:g} ms", lambda milliseconds: milliseconds <= AIM)
+    print_verdict(f"{what}, p99", p99, f"<= {TARGET:g} ms", lambda milliseconds: milliseconds <= TARGET)
     return sorted(load.median for load in loads)[len(loads) // 2]

@@ -1,1 +1,1 @@
-"""The plain alternatives that are measured beside ours."""
+"""The plain alternatives that are measured beside our service."""
