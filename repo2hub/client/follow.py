@@ -20,7 +20,7 @@ def print_log(service: ServiceClient, terminal: Terminal, build_id: int, *, to_s
 
 def _describe_progress(build: JSON) -> str:
     if build.get("status") == "queued":
-        return f"queued, number {build.get('queue_position') or 1} in the queue"
+        return f"queued, position {build.get('queue_position') or 1} in the queue"
     if build.get("status") == "running":
         return str(build.get("phase") or "starting")
     return str(build.get("status"))

@@ -275,14 +275,11 @@
     $("log").focus();
   });
 
-  const ORDINAL = new Intl.PluralRules("en", { type: "ordinal" });
-  const ordinal = (n) => `${n}${{ one: "st", two: "nd", few: "rd", other: "th" }[ORDINAL.select(n)]}`;
-
   function describe(status) {
     if (status.status === "queued") {
       setStep("queued");
-      const place = status.queue_position;
-      setStatus(place > 1 ? `Waiting for a builder: ${ordinal(place)} in the queue` : "Waiting for a builder: next in the queue");
+      const position = status.queue_position;
+      setStatus(`Waiting for a builder: ${position > 1 ? `position ${position}` : "next"} in the queue`);
     } else if (status.status === "running") {
       setStep(status.phase === "fetching" || !status.phase ? "fetching" : "building");
       setStatus({ fetching: "Fetching the repository", pushing: "Pushing the image" }[status.phase] ?? "Building the image");

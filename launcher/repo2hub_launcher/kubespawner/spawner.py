@@ -126,7 +126,7 @@ class LauncherKubeSpawner(KubeSpawner):  # type: ignore[misc]  # it has no types
     async def _newest_image(
         self, service: ServiceClient, choice: Choice, found: Image | ImageNotReady
     ) -> str:
-        """Return the newest commit's image, built if necessary, else the last good one. Raises SpawnRefused."""
+        """Return the newest commit's image, built if needed, else the last successful one. Raises SpawnRefused."""
         if isinstance(found, Image):
             await self._build_progress.add_message(
                 f"{choice.repository_and_ref}: commit {found.commit[:10]} is ready."
@@ -144,7 +144,7 @@ class LauncherKubeSpawner(KubeSpawner):  # type: ignore[misc]  # it has no types
             if found.fallback is None:
                 raise
             await self._build_progress.add_message(
-                f"{exc.jupyterhub_message} Starting the last good image: {found.fallback.name}"
+                f"{exc.jupyterhub_message} Starting the last successful image: {found.fallback.name}"
             )
             return found.fallback.name
 

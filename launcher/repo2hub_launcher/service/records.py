@@ -33,7 +33,7 @@ class ImageNotReady:
     """Why there is no image.
 
     `state` is unknown_repository, unknown_ref, ambiguous_commit, none, queued, running, failed or cancelled;
-    `fallback` is the last good image of the ref.
+    `fallback` is the last successful image of the ref.
     """
 
     state: str

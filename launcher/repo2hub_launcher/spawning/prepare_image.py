@@ -87,7 +87,9 @@ async def build_image(
         ) from exc
     if isinstance(found, Image):
         return found
-    if found.fallback is not None:  # a push arrived during the build, whose image is now the last good one
+    if (
+        found.fallback is not None
+    ):  # a push arrived during the build, whose image is now the last successful one
         return found.fallback
     raise SpawnRefused(f"The image of {name} was removed after its build. Start your server again.", 424)
 
@@ -103,7 +105,7 @@ async def _follow(service: ServiceClient, requested: Build, progress: Progress, 
     async for item in _lines(service, requested, timeout):
         if isinstance(item, Build):
             if item.status == "queued" and item.queue_position:
-                message = f"Waiting for a builder: number {item.queue_position} in the queue."
+                message = f"Waiting for a builder: position {item.queue_position} in the queue."
                 await progress.add_message(message, 10)
             ended = item
         else:

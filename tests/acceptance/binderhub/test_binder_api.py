@@ -96,7 +96,7 @@ def test_a_client_behind_another_build_is_told_what_it_waits_for(
     other = github.create(f"{repository.full_name}-behind")
     other.commit(service.dockerfile("true"))
     behind = Client(service.url, "0.5", f"gh/{other.full_name}/main")
-    behind.until("next in the queue; running now: ")
+    behind.until("next in the queue; now running: ")
     standstill.go_on()
     for client in (slow, behind):
         assert client.ended()[-1]["phase"] == "ready"
@@ -132,7 +132,7 @@ def test_a_registry_that_is_away_is_reported_and_what_was_pushed_is_still_served
     other = github.create(f"{repository.full_name}-second")
     other.commit(SMALL)
     waiting = Client(service.url, "0.5", f"gh/{other.full_name}/main")
-    told = waiting.until("It is tried again by itself")
+    told = waiting.until("Retrying automatically")
     assert told["phase"] == "waiting" and "registry" in told["message"].lower()
     waiting.kill()
     assert requests.post(f"{service.url}/api/v1/builds/{told['build_id']}/cancel", json={}, timeout=30).ok

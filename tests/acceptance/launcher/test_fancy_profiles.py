@@ -274,7 +274,7 @@ def test_where_the_newest_commit_does_not_build_the_last_good_image_starts_and_t
     told = there.progress("ida")
     there.wait_for_server("ida")
     assert good in there.image_of("ida")
-    assert any("last good image" in message and good in message for message in told), told
+    assert any("last successful image" in message and good in message for message in told), told
     there.stop_server("ida")
 
 

@@ -109,7 +109,7 @@ def test_the_progress_page_shows_the_log_of_the_build() -> None:
     assert found == image(NEW)
     assert [event["message"] for event in events] == [
         "There is no image of Org/repo at main yet. Building it.",
-        "Waiting for a builder: number 2 in the queue.",
+        "Waiting for a builder: position 2 in the queue.",
         "one",
         "two",
         "blue",

@@ -135,9 +135,9 @@ def test_a_waiting_client_is_told_its_position_as_it_changes(
     first = run(version, spec=f"gh/{remote_repository.full_name}/{'a' * 40}")
     running: int = first.until("Waiting")["build_id"]
     second = run(version, spec=f"gh/{remote_repository.full_name}/{'b' * 40}")
-    assert second.until("number 2 in the queue")["queue_position"] == 2
+    assert second.until("position 2 in the queue")["queue_position"] == 2
     lease = records.claim(running)
-    next_one = second.until("running now")
+    next_one = second.until("now running")
     assert next_one["queue_position"] == 1 and "next in the queue" in next_one["message"]
     records.finish(lease)
     assert first.ended()[-1]["phase"] == "ready"
