@@ -17,6 +17,7 @@ from webhook.api import launch_links
 from webhook.api.badge import Badges
 from webhook.api.builds import BuildsApi
 from webhook.api.images import ImagesApi
+from webhook.api.logs import LogsApi
 from webhook.binderhub.build_api import BinderHubApi
 from webhook.builds.build_json import BuildDescriber
 from webhook.builds.listing import ExpectedDurations
@@ -32,7 +33,7 @@ from webhook.monitoring.metrics import Metrics
 from webhook.pages import jinja
 from webhook.pages.views import Pages
 from webhook.settings import WebSettings
-from webhook.streaming.log_streams import FANOUT_PAUSE, LogStreams
+from webhook.streaming.log_streams import LogStreams
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -74,9 +75,7 @@ def create_app(
     roles.register(app, settings.role, base)
     describer = BuildDescriber(settings.base_url)
     limit = ConcurrencyLimit(settings.stream_limit, settings.user_streams, "open logs", "too_many_streams")
-    # Where nothing but streams is served there is nobody to wait for.
-    pause = 0.0 if settings.role == "streams" else FANOUT_PAUSE
-    streams = LogStreams(database, describer.build, clock, limit, pause=pause)
+    streams = LogStreams(database, describer.build, clock, limit)
     app.extensions[STREAMS] = streams
     metrics = Metrics(database, streams, clock, settings.role)
     if settings.role != "streams":  # where no delivery comes, and no secret need be
@@ -84,7 +83,8 @@ def create_app(
     guard = _guard(app, settings)
     builds = _build_service(settings, database, describer, environ, clock)
     for blueprint in (
-        BuildsApi(builds, streams, guard, metrics).blueprint(),
+        BuildsApi(builds, guard).blueprint(),
+        LogsApi(builds, streams, guard, metrics).blueprint(),
         ImagesApi(builds, guard, metrics).blueprint(),
     ):
         app.register_blueprint(blueprint, url_prefix=f"{base}/api/v1")

@@ -20,15 +20,8 @@ from pydantic import SecretStr
 from sqlalchemy import create_engine
 
 from tests.support.service import SECRET
-from webhook.app import STREAMS
-from webhook.serve import Server
+from webhook.serving.server import serve
 from webhook.settings import WebSettings
-
-
-class _NoStreams:
-    def close(self) -> None:
-        """The server closes an application's streams before it stops."""
-
 
 StoreDelivery = Callable[[tuple[str, str, str, str]], object]
 _TABLE = "CREATE TABLE delivery (guid TEXT PRIMARY KEY, event TEXT, repository TEXT, head TEXT)"
@@ -101,8 +94,7 @@ def main(kind: str, port: str, folder: str, address: str = "") -> None:
         app = empty_app()
     else:
         app = receiver_app(_in_postgresql(address) if address else _in_sqlite(Path(folder)))
-    app.extensions[STREAMS] = _NoStreams()
-    Server(app, WebSettings(port=int(port), webhook_secrets=(SecretStr(SECRET),))).run()
+    serve(app, WebSettings(port=int(port), webhook_secrets=(SecretStr(SECRET),)))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import click
 from repo2hub.output import structured_logging
 from repo2hub.startup import listen_address, webhook_secret_file
 from repo2hub.startup.database_schema import require_current_schema
-from webhook.serve import run
+from webhook.serving.server import run
 from webhook.settings import Role, WebSettings
 
 

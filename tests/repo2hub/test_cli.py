@@ -41,7 +41,7 @@ from repo2hub.cli import main
 main({words!r})
 """
 
-WEB_PACKAGES = {"flask", "gunicorn", "github_webhook", "werkzeug", "jinja2"}
+WEB_PACKAGES = {"flask", "uvicorn", "github_webhook", "werkzeug", "jinja2"}
 
 BUILDER_PACKAGES = {"docker", "repo2docker", "uv"}
 

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from db.database import Database
 from tests.webhook.records import Clock, Records
-from webhook.app import STREAMS, create_app
+from webhook.app import create_app
 from webhook.roles import serves
 from webhook.settings import Role, WebSettings
 
@@ -142,8 +142,3 @@ def test_each_says_which_it_is(serving: As, role: Role) -> None:
 
 def test_outside_of_the_base_path_nothing_is_told(streams: FlaskClient) -> None:
     assert streams.get("/webhook/github").status_code == 404
-
-
-def test_viewers_wait_for_deliveries_only_where_these_come(serving: As) -> None:
-    assert serving("all").extensions[STREAMS].pause > 0
-    assert serving("streams").extensions[STREAMS].pause == 0

@@ -1,33 +1,23 @@
 """The API of builds: list, request, show, cancel and rebuild them."""
 
 import json
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
 
 from flask import Blueprint, Response, jsonify, request
 
 from db.queries import history
-from db.records import logs
-from db.records.logs import Position
 from db.status import CancelResult
 from webhook.access.auth import Guard
-from webhook.access.concurrency_limit import LimitReached
 from webhook.access.permissions import read_access
 from webhook.builds import listing
 from webhook.builds.service import BuildRequest, BuildService, RequestedBuild
 from webhook.http.errors import HttpError
-from webhook.http.parameters import parse_build_id, parse_number, unknown_build, with_query
+from webhook.http.parameters import parse_build_id, parse_number, with_query
 from webhook.lookup.revision import parse_repository
-from webhook.monitoring.metrics import Metrics
-from webhook.streaming.connection import Connection
-from webhook.streaming.log_streams import LogStreams
 
 MAX_PAGE = 100
-_PAGE = 50  # chunks of a log in memory at a time
 _REQUEST_FIELDS = {"repository", "ref", "force"}
 
-T = TypeVar("T")
 Answer = Response | tuple[Response, int] | tuple[Response, int, dict[str, str]]
 
 
@@ -36,9 +26,7 @@ class BuildsApi:
     """The views of builds."""
 
     builds: BuildService
-    streams: LogStreams
     guard: Guard
-    metrics: Metrics
 
     def blueprint(self) -> Blueprint:
         """Return the routes, to be registered under /api/v1."""
@@ -47,7 +35,6 @@ class BuildsApi:
         api.add_url_rule("/builds", view_func=self.list_builds, methods=["GET"])
         api.add_url_rule("/builds", view_func=self.request_build, methods=["POST"])
         api.add_url_rule("/builds/<build>", view_func=self.build, methods=["GET"])
-        api.add_url_rule("/builds/<build>/log", view_func=self.log, methods=["GET"])
         api.add_url_rule("/builds/<build>/cancel", view_func=self.cancel, methods=["POST"])
         api.add_url_rule("/builds/<build>/rebuild", view_func=self.rebuild, methods=["POST"])
         return api
@@ -74,23 +61,6 @@ class BuildsApi:
     def build(self, build: str) -> Answer:
         """Return a build."""
         return jsonify(self.builds.describe(parse_build_id(build), self.guard.user()))
-
-    def log(self, build: str) -> Answer:
-        """Answer a build's log: as text what there is, or as events to its end."""
-        build_id = parse_build_id(build)
-        if "text/event-stream" in request.accept_mimetypes.values():
-            with self.builds.database.read() as session:
-                self.builds.get(session, build_id, self.guard.user())
-            return self._events(build_id)
-        attempt = request.args.get("attempt")
-        with self.builds.database.read() as session:
-            self.builds.get(session, build_id, self.guard.user())
-            newest = logs.last_position(session, build_id).attempt
-        wanted = newest if attempt is None else parse_number(attempt, "attempt", 999_999_999)
-        free = self._within_limit(lambda: self.streams.reserve(self.guard.user()))
-        answer = Response(self._text(build_id, wanted), content_type="text/plain; charset=utf-8")
-        answer.call_on_close(free)
-        return answer
 
     def cancel(self, build: str) -> Answer:
         """Cancel a build: 200 if it is cancelled, 202 if its builder has yet to stop it."""
@@ -129,38 +99,3 @@ class BuildsApi:
             raise HttpError(422, "bad_force", "force must be true or false.")
         full_name = parse_repository(repository, self.builds.settings.github_url)
         return BuildRequest(full_name, ref, self.guard.user(), force=force)
-
-    def _events(self, build_id: int) -> Answer:
-        given = request.headers.get("Last-Event-ID") or request.args.get("after")
-        try:
-            after = None if given is None else logs.parse_position(given)
-        except ValueError as exc:
-            raise HttpError(422, "bad_position", f"{str(exc).capitalize()}.") from exc
-        user, connection = self.guard.user(), Connection.of(request.environ)
-        viewer = self._within_limit(lambda: self.streams.open(build_id, after, user, connection=connection))
-        if viewer is None:
-            raise unknown_build()
-        answer = Response(viewer.events(), content_type="text/event-stream; charset=utf-8")
-        # Not left to the generator alone: one that was never begun is never ended either.
-        answer.call_on_close(viewer.leave)
-        answer.headers["X-Accel-Buffering"] = "no"  # or nginx keeps the lines back
-        return answer
-
-    def _within_limit(self, take: Callable[[], T]) -> T:
-        """Return what has taken a place. Raises HttpError where there is none."""
-        try:
-            return take()
-        except LimitReached:
-            self.metrics.count_refused_viewer()
-            raise
-
-    def _text(self, build_id: int, attempt: int) -> Iterator[bytes]:
-        after = Position(attempt, 0)
-        while True:
-            with self.builds.database.read() as session:
-                page = logs.read(session, build_id, after=after, limit=_PAGE)
-            mine = [(at, text) for at, text in page if at.attempt == attempt]
-            if not mine:
-                return
-            yield "".join(text for _, text in mine).encode("utf-8", "replace")
-            after = mine[-1][0]

@@ -5,8 +5,10 @@ By its protocol everything is an event of a stream with the status 200, refusals
 built joins, gets its log from the start, and may leave without stopping it.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import structlog
 from flask import Blueprint, Response, request
@@ -38,8 +40,8 @@ from webhook.http.errors import HttpError, ResolveError
 from webhook.lookup.lookup import Hit, Miss
 from webhook.lookup.resolve import BUILD_MAX_AGE, Resolved
 from webhook.monitoring.metrics import Metrics
-from webhook.streaming.connection import Connection, ViewerGone
-from webhook.streaming.log_streams import LogStreams
+from webhook.streaming.log_streams import LogStream, LogStreams
+from webhook.streaming.response import StreamedResponse
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 _RENAMED = ("main", "master")  # a default branch may have been renamed since the link was written
@@ -63,7 +65,16 @@ class BinderHubRequest:
     form: BinderHubFormat
     reconnects_to: str
     """The id of the build that a browser was told of before its connection broke, or ""."""
-    connection: Connection | None
+
+
+@dataclass
+class _Events:
+    """What a request is answered with: the events that are known at once, and the log that follows them."""
+
+    first: list[bytes] = field(default_factory=list)
+    log: LogStream | None = None
+    used_image: int | None = None
+    """The image whose use is to be recorded after the answer."""
 
 
 @dataclass(frozen=True)
@@ -85,17 +96,24 @@ class BinderHubApi:
         return binder
 
     def build(self, spec: str) -> Response:
-        """Answer the events of one request."""
+        """Return the events of one request."""
+        events = _Events()
         try:
-            events = self._errors_as_events(self.events(self._parse_request()))
-        except HttpError as exc:
-            events = iter([self._refusal(exc)])
-        if request.method == "HEAD":
-            events = iter(())
-        answer = Response(events, content_type=CONTENT_TYPE)
+            binder_request = self._parse_request()
+            if request.method != "HEAD":
+                self._collect(binder_request, events)
+        except Exception as exc:
+            events.first.append(self._failure(exc))
+        if events.log is None:
+            answer = Response(iter(events.first), content_type=CONTENT_TYPE)
+        else:
+            body = self._follow(events.first, events.log)
+            answer = StreamedResponse(body, on_close=events.log.close, content_type=CONTENT_TYPE)
+        if events.used_image is not None:
+            answer.call_on_close(partial(self.builds.lookup.record_use, events.used_image))
         answer.headers["Cache-Control"] = "no-cache"
         answer.headers["Access-Control-Allow-Headers"] = "cache-control"
-        answer.headers["X-Accel-Buffering"] = "no"  # or nginx keeps the lines back
+        answer.headers["X-Accel-Buffering"] = "no"  # nginx would hold lines back
         return answer
 
     def _parse_request(self) -> BinderHubRequest:
@@ -115,43 +133,47 @@ class BinderHubApi:
         build_request = BuildRequest(*spec, self.guard.user(), Trigger.LAUNCH)
         # The polyfill for browsers without an EventSource puts it into the query.
         before = request.headers.get("Last-Event-ID") or request.args.get("lastEventId", "")
-        form, connection = BinderHubFormat(launch=not only), Connection.of(request.environ)
-        return BinderHubRequest(build_request, form, before, connection)
+        return BinderHubRequest(build_request, BinderHubFormat(launch=not only), before)
 
-    def events(self, binder_request: BinderHubRequest) -> Iterator[bytes]:
-        """Yield the whole stream of one request. Raises HttpError, which ends it."""
+    def _collect(self, binder_request: BinderHubRequest, events: _Events) -> None:
+        """Find the image or the build of a request, and add what to answer. Raises HttpError."""
         build_request = binder_request.request
         found = self.builds.find_image(build_request, max_age=BUILD_MAX_AGE)
         if isinstance(found, Miss) and found.state == "unknown_ref" and build_request.ref in _RENAMED:
-            yield event("waiting", f"There is no {build_request.ref}. Trying again with HEAD...")
+            message = f"There is no {build_request.ref}. Trying again with HEAD..."
+            events.first.append(event("waiting", message))
             found = self.builds.find_image(replace(build_request, ref="HEAD"), max_age=BUILD_MAX_AGE)
         if isinstance(found, Hit):
             self.metrics.count_build_request("cached")
-            yield _cached(found, binder_request)
-            if self.builds.lookup.is_use_due(found):
-                self.builds.lookup.record_use(found.image_id)
+            events.first.append(_cached(found, binder_request))
+            events.used_image = found.image_id if self.builds.lookup.is_use_due(found) else None
             return
         if found.resolved is None:
             raise ResolveError(found.state, found.message)
         if found.resolved.stale:
-            yield event(
-                "waiting", f"{_server(found)} cannot be reached; going on with the last known commit."
-            )
-        ended = self._recent_failure(found, binder_request)
-        if ended is not None:
+            message = f"{_server(found)} cannot be reached; going on with the last known commit."
+            events.first.append(event("waiting", message))
+        build_id = self._build_of(found, found.resolved, binder_request, events)
+        if build_id is not None:
+            self._open_log(build_id, binder_request, events)
+
+    def _build_of(
+        self, miss: Miss, resolved: Resolved, binder_request: BinderHubRequest, events: _Events
+    ) -> int | None:
+        """Return the build to follow, which may be new, or None if there is an image by now."""
+        if recent := self._recent_failure(miss, binder_request):
             self.metrics.count_build_request("replayed")
-            build_id, told = ended
-            yield told
-        elif (stopping := self._cancelling_build(found)) is not None:
+            build_id, explanation = recent
+            events.first.append(explanation)
+            return build_id
+        if (cancelling := self._cancelling_build(miss)) is not None:
             self.metrics.count_build_request(EnqueueOutcome.JOINED)
-            build_id = stopping
-        else:
-            started = self._start(found, found.resolved, binder_request)
-            if isinstance(started, bytes):
-                yield started
-                return
-            build_id = started
-        yield from self._follow(build_id, binder_request)
+            return cancelling
+        started = self._start(miss, resolved, binder_request)
+        if isinstance(started, bytes):
+            events.first.append(started)
+            return None
+        return started
 
     def _recent_failure(self, miss: Miss, binder_request: BinderHubRequest) -> tuple[int, bytes] | None:
         """Return the commit's build and what to say of it, where it is over and not to be started again yet."""
@@ -196,40 +218,40 @@ class BinderHubApi:
         assert requested.build_id is not None  # noqa: S101 -- a request gives an image or a build
         return requested.build_id
 
-    def _follow(self, build_id: int, binder_request: BinderHubRequest) -> Iterator[bytes]:
-        """Yield a build's log from its start to its end, and how it ended."""
+    def _open_log(self, build_id: int, binder_request: BinderHubRequest, events: _Events) -> None:
+        """Add a build's log from its start to its end, and how it ended. Raises HttpError."""
         try:
-            viewer = self.streams.open(
-                build_id, START, binder_request.request.user, binder_request.form, binder_request.connection
-            )
+            events.log = self.streams.open(build_id, START, binder_request.request.user, binder_request.form)
         except LimitReached as exc:
             self.metrics.count_refused_viewer()
             message = f"{exc.reason}. Ask again in a minute; build {build_id} goes on meanwhile."
             raise HttpError(exc.status, "too_many_streams", message, {"Retry-After": "60"}) from None
-        if viewer is None:
+        if events.log is None:
             raise HttpError(410, "unknown_build", "The build is not on record any more. Ask again.")
-        try:
-            yield f"id: {build_id}\n\n".encode()  # a browser that reconnects says which build it means
-            yield from viewer.events()
-        finally:
-            viewer.leave()  # not left to `events` alone: whoever leaves at the first line has not begun it
+        # A browser that reconnects says which build it means.
+        events.first.append(f"id: {build_id}\n\n".encode())
 
-    def _errors_as_events(self, events: Iterator[bytes]) -> Iterator[bytes]:
-        """Yield a stream, and whatever goes wrong in it as its last event."""
+    async def _follow(self, first: Sequence[bytes], stream: LogStream) -> AsyncGenerator[bytes, None]:
+        """Yield a stream, and whatever fails in it as its last event."""
+        yield b"".join(first)
         try:
-            yield from events
-        except HttpError as exc:
-            yield self._refusal(exc)
-        except (OperationalError, InterfaceError, PoolTimeout) as exc:
+            async with aclosing(stream.body) as body:
+                async for piece in body:
+                    yield piece
+        except Exception as exc:
+            yield self._failure(exc)
+
+    def _failure(self, exc: Exception) -> bytes:
+        """Return what failed as the last event of a stream."""
+        if isinstance(exc, HttpError):
+            return self._refusal(exc)
+        if isinstance(exc, OperationalError | InterfaceError | PoolTimeout):
             log.error("binder.database_away", error=type(exc).__name__, exc_info=exc)
             message = "The database of the service does not answer. Ask again soon."
-            yield failed(message, status_code=503, retry=RETRY_BROKEN)
-        except ViewerGone:
-            raise  # there is nobody to tell
-        except Exception as exc:
-            log.error("binder.failed", error=type(exc).__name__, exc_info=exc)
-            message = "Something went wrong in the service; its log says what. Tell its admin."
-            yield failed(message, status_code=500)
+            return failed(message, status_code=503, retry=RETRY_BROKEN)
+        log.error("binder.failed", error=type(exc).__name__, exc_info=exc)
+        message = "Something went wrong in the service; its log says what. Tell its admin."
+        return failed(message, status_code=500)
 
     def _refusal(self, exc: HttpError) -> bytes:
         """Return why there is nothing else to say, as the only event or the last."""

@@ -1,170 +1,115 @@
-"""One viewer of a log: first what was there before it came, then what it is handed.
+"""One viewer of a log: first what was written before it came, then what its build's reader publishes.
 
-While its thread waits, whoever hands over what is new sends it, too (see `webhook/streaming/connection.py`); otherwise it is
-kept for the thread. If a viewer is too slow for its buffer it reads the database again from where it stands:
-nothing is lost, and nobody else waits.
+What is published waits in a bounded buffer. A viewer that is too slow for it reads the database again from where
+it stands: it loses nothing, and neither the reader nor other viewers wait for it.
 """
 
-import threading
+import asyncio
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 
 from db.records.logs import Position
-from webhook.streaming.connection import Connection, ViewerGone
-from webhook.streaming.events import API, BuildSnapshot, LogChunk, StreamEnd, StreamFormat, StreamItem
+from webhook.streaming.events import BuildSnapshot, LogChunk, StreamEnd, StreamFormat, StreamItem
 
 BACKLOG = 500
-"""How many pieces are kept for a viewer that is slow."""
+"""How many items are kept for a viewer that is slow."""
+PIECE = 32 * 1024
+"""Bytes after which a piece of the stream is sent, and the most that a read of the log returns."""
 
 
-@dataclass(eq=False)
 class Viewer:
-    """One open stream, standing after the chunk `sent`.
+    """One open stream, standing after the chunk `position`. Used on one event loop."""
 
-    `read_log` gives the next chunks after a position, [] at the end; `on_leave` is called with the viewer and
-    may be called more than once.
-    """
+    def __init__(
+        self,
+        position: Position,
+        form: StreamFormat,
+        read_log: Callable[[Position], Awaitable[Sequence[StreamItem]]],
+    ) -> None:
+        """`read_log` returns the next chunks after a position, and an empty list at the end of the log."""
+        self.position = position
+        self.sent_at = time.monotonic()
+        self._form = form
+        self._read_log = read_log
+        self._last: BuildSnapshot | None = None  # the newest status that was sent
+        self._items: list[StreamItem] = []
+        self._is_behind = False
+        self._end: StreamEnd | None = None
+        self._wake_up: asyncio.Future[None] | None = None
 
-    sent: Position
-    read_log: Callable[[Position], Sequence[StreamItem]]
-    on_leave: Callable[["Viewer"], None]
-    keep_alive: float
-    form: StreamFormat = API
-    connection: Connection | None = None
-    """Where there is one, to be sent to while the thread waits."""
-    first: StreamItem | None = None
-    """A status to begin with."""
-    last: BuildSnapshot | None = None
-    """The newest status that it was told."""
-    _changed: threading.Condition = field(default_factory=threading.Condition)
-    _items: list[StreamItem] = field(default_factory=list)
-    _behind: bool = False
-    _over: StreamEnd | None = None
-    _begun: bool = False  # something was sent, so the headers were
-    _waits: bool = False  # the thread has nothing to do, and `_changed` protects all that is sent
-    _rest: bytes = b""  # of a piece that the connection did not take whole
-    _gone: bool = False
-    _sent_at: float = 0.0
+    def offer(self, items: Sequence[StreamItem], end: StreamEnd | None = None) -> None:
+        """Publish new items. Never waits: chunks that do not fit are read from the database again."""
+        self._items += items
+        if len(self._items) > BACKLOG:
+            self._is_behind = True
+            self._items = [item for item in self._items if isinstance(item.content, BuildSnapshot)][-1:]
+        self._end = self._end or end
+        self.wake()
 
-    def offer(self, items: Sequence[StreamItem], over: StreamEnd | None = None) -> None:
-        """Hand over what is new. Never waits: chunks that do not fit are read from the database again."""
-        with self._changed:
-            if self._waits and over is None and self.connection is not None:
-                self._send(items, self.connection)
-                return
-            self._items += items
-            if len(self._items) > BACKLOG:
-                self._behind = True
-                self._items = [item for item in self._items if isinstance(item.content, BuildSnapshot)][-1:]
-            self._over = self._over or over
-            self._wake()
+    def wake(self) -> None:
+        """Let a waiting viewer look at its buffer; where that is empty, it sends a keep-alive comment."""
+        if self._wake_up is not None and not self._wake_up.done():
+            self._wake_up.set_result(None)
 
-    def _send(self, items: Sequence[StreamItem], connection: Connection) -> None:
-        """Send in place of the thread; wake it where it has to end what was begun."""
-        new = self._new(items)
-        if not new:
-            return
-        try:
-            self._rest = connection.send_some(new)
-        except ViewerGone:
-            self._gone = True
-        self._sent_at = time.monotonic()
-        if self._rest or self._gone:
-            self._wake()
-
-    def _wake(self) -> None:
-        self._waits = False
-        self._changed.notify()
-
-    def leave(self) -> None:
-        """Free the place."""
-        self.on_leave(self)
-
-    def events(self) -> Iterator[bytes]:
-        """Yield the stream from where the viewer stands to the end of the build."""
-        try:
-            for piece in self._pieces():
+    async def replay(self) -> AsyncIterator[bytes]:
+        """Yield the log from the database, from where the viewer stands to its end."""
+        while page := await self._read_log(self.position):
+            for piece in self.encode(page):
                 yield piece
-                self._begun = True
-        finally:
-            self.leave()
 
-    def _pieces(self) -> Iterator[bytes]:
-        if begin := self.form.begin():
-            yield begin
-        if self.first is not None and (told := self._new([self.first])):
-            yield told
-        over = False
-        while not over:
-            yield from self._replay()
-            over = yield from self._live()
-
-    def _replay(self) -> Iterator[bytes]:
-        while page := self.read_log(self.sent):
-            if new := self._new(page):
-                yield new
-
-    def _live(self) -> Generator[bytes, None, bool]:
-        """Yield what is handed over. Returns True once all is over, False to read the database again."""
+    async def follow(self) -> AsyncIterator[bytes]:
+        """Yield what is published until the build or the stream ends, and how it ended."""
         while True:
-            self._end_what_was_begun()
-            items, behind, over = self._take()
-            if behind:
-                return False
-            if new := self._new(items):
-                yield new
-            elif over is None and not self._rest:
-                yield self.form.keep_alive_comment
-            if over is not None:
-                if last := self.form.over(over, self.last):
-                    yield last
-                return True
-
-    def _take(self) -> tuple[list[StreamItem], bool, StreamEnd | None]:
-        with self._changed:
-            self._waits = self._begun
-            try:
-                self._wait()
-            finally:
-                self._waits = False
-            if self._gone:
-                raise ViewerGone
-            if self._rest:
-                return [], False, None  # what has come since stays where it is
-            if self._behind:
-                self._behind = False
-                return [], True, None
+            if not (self._items or self._is_behind or self._end):
+                await self._wait()
+            if self._is_behind:
+                self._is_behind = False
+                async for piece in self.replay():
+                    yield piece
+                continue
             items, self._items = self._items, []
-            return items, False, self._over
-
-    def _wait(self) -> None:
-        """Wait until there is something to do, or nothing was sent for `keep_alive` seconds."""
-        self._sent_at = time.monotonic()
-        while (left := self._sent_at + self.keep_alive - time.monotonic()) > 0:
-            if self._changed.wait_for(self._has_work, left):
+            end = self._end
+            for piece in self.encode(items):
+                yield piece
+            if end is not None:
+                if last := self._form.over(end, self._last):
+                    yield last
                 return
+            if not items:
+                self.sent_at = time.monotonic()
+                yield self._form.keep_alive_comment
 
-    def _has_work(self) -> bool:
-        return bool(self._items or self._behind or self._over or self._rest or self._gone)
+    async def _wait(self) -> None:
+        self._wake_up = asyncio.get_running_loop().create_future()
+        await self._wake_up
+        self._wake_up = None
 
-    def _end_what_was_begun(self) -> None:
-        if self._rest and self.connection is not None:
-            self.connection.send_rest(self._rest)
-            self._rest = b""
-
-    def _new(self, items: Sequence[StreamItem]) -> bytes:
-        """Return the events of what was not sent yet, and stand after it."""
-        frames = []
+    def encode(self, items: Iterable[StreamItem]) -> Iterator[bytes]:
+        """Yield the events of what was not sent yet, about PIECE bytes at a time, and stand after it."""
+        frames: list[bytes] = []
+        size = 0
         for item in items:
-            if isinstance(item.content, LogChunk):
-                position = item.content.position
-                if position <= self.sent:
-                    continue
-                if position.attempt > self.sent.attempt > 0:
-                    frames.append(self.form.attempt(position.attempt))
-                self.sent = position
-            else:
-                self.last = item.content
-            frames.append(item.encoded(self.form))
+            for frame in self._frames(item):
+                frames.append(frame)
+                size += len(frame)
+            if size >= PIECE:
+                yield self._join(frames)
+                frames, size = [], 0
+        if size:
+            yield self._join(frames)
+
+    def _join(self, frames: list[bytes]) -> bytes:
+        self.sent_at = time.monotonic()
         return b"".join(frames)
+
+    def _frames(self, item: StreamItem) -> Iterator[bytes]:
+        content = item.content
+        if isinstance(content, LogChunk):
+            if content.position <= self.position:
+                return
+            if content.position.attempt > self.position.attempt > 0:
+                yield self._form.attempt(content.position.attempt)
+            self.position = content.position
+        else:
+            self._last = content
+        yield item.encoded(self._form)

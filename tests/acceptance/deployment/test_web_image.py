@@ -92,9 +92,7 @@ def test_it_is_not_root_holds_no_tools_that_build_and_all_that_it_serves_with(co
     assert container.exec_run(["id", "-u"]).output.strip() != b"0"
     builds = container.exec_run(["sh", "-c", "command -v docker || command -v jupyter-repo2docker"])
     assert builds.exit_code != 0, builds.output
-    serves = container.exec_run(
-        ["python3", "-c", "import flask, gunicorn, jupyterhub.services.auth, psycopg"]
-    )
+    serves = container.exec_run(["python3", "-c", "import flask, uvicorn, jupyterhub.services.auth, psycopg"])
     assert serves.exit_code == 0, serves.output
 
 
