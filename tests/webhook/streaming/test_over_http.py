@@ -85,7 +85,9 @@ def test_over_http_a_user_with_all_their_streams_is_told_so_and_others_get_their
     first = client.get(_log(running_build), headers=EVENTS)
     second = client.get(_log(running_build), headers=EVENTS)
     assert (second.status_code, second.headers["Retry-After"]) == (429, "10")
-    assert second.json is not None and "reached your limit of open logs (1)" in second.json["error"]["message"]
+    assert (
+        second.json is not None and "reached your limit of open logs (1)" in second.json["error"]["message"]
+    )
     assert "repo2hub_refused_viewers_total 1.0" in client.get("/metrics").text
     monkeypatch.setattr(Guard, "user", lambda _: User("bob", is_admin=False))
     other = client.get(_log(running_build), headers=EVENTS)
