@@ -1,1 +1,1 @@
-"""The records: tables, connections, and every change and read of them."""
+"""The database: tables, connections, and every read and write of records."""

@@ -24,7 +24,7 @@ _REPORTED_BUILDS = 100_000  # builds whose ends were told to GitHub and stand in
 
 _USER_ERROR = ("failed", "user_error", "package_not_found", "No package is called nump.")
 _TIME_LIMIT = ("failed", "time_limit", "time_limit", "The build took longer than an hour.")
-_SUPERSEDED = ("cancelled", "superseded", None, "A newer push to the same ref took its place.")
+_SUPERSEDED = ("cancelled", "superseded", None, "A newer push to the same ref replaced this build.")
 _SUCCEEDED = ("succeeded", None, None, None)
 # What became of ten builds of a repository in turn: seven in ten are ready.
 _OUTCOMES = (

@@ -1,1 +1,1 @@
-"""A build's life: every change of a build's status, and the outbox."""
+"""The build queue: every change of a build's status, user quotas, and the outbox of reports."""

@@ -1,7 +1,7 @@
-"""From a wish for an image to a build: the one way by which a build comes to be.
+"""Create builds. Every build is created here.
 
-A wish for what is being built joins that build, and a wish for what is there finds it: the partial unique index
-`uq_build_active` decides, whatever else happens at the same moment. The caller commits.
+A request joins the active build of the same commit and recipe, or returns the existing image. The partial unique
+index `uq_build_active` guarantees one active build for concurrent requests. The caller commits.
 """
 
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ from db.records.repositories import KnownRepository
 from db.sql.insert import insert_new
 from db.status import EnqueueOutcome, Priority, Status, Trigger
 
-_TRIES = 5
+_MAX_TRIES = 5
 
 
 class RequestFields(TypedDict, total=False):
-    """Which image is wanted, by whom, and what is known of its commit."""
+    """The requested image, who requested it, and what is known about its commit."""
 
     ref: Required[str]
     commit: Required[str]
@@ -34,11 +34,11 @@ class RequestFields(TypedDict, total=False):
     commit_title: str | None
     commit_author: str | None
     force: bool
-    """Build although an image exists."""
+    """Build even if the image exists."""
 
 
 class QueueEntry(NamedTuple):
-    """A build in the queue, as far as an order of pushes goes."""
+    """The columns of a queued build that the order of pushes needs."""
 
     id: int
     repository_id: int
@@ -48,7 +48,7 @@ class QueueEntry(NamedTuple):
 
 @dataclass(frozen=True)
 class EnqueuedEntry:
-    """The answer of `enqueue_entry`: a build unless the image exists, then the image."""
+    """The result of `enqueue_entry`: the image if it exists, otherwise the build."""
 
     outcome: EnqueueOutcome
     build: QueueEntry | None = None
@@ -57,7 +57,7 @@ class EnqueuedEntry:
 
 @dataclass(frozen=True)
 class Enqueued:
-    """The answer of `enqueue`: a build unless the image exists, then the image."""
+    """The result of `enqueue`: the image if it exists, otherwise the build."""
 
     outcome: EnqueueOutcome
     build: Build | None = None
@@ -65,7 +65,7 @@ class Enqueued:
 
 
 class EnqueueConflict(RuntimeError):
-    """Builds kept ending between two statements of `enqueue_entry`: the transaction is to be tried again."""
+    """Raised when builds keep ending between two statements of `enqueue_entry`: retry the transaction."""
 
 
 def enqueue(
@@ -75,10 +75,10 @@ def enqueue(
     now: datetime,
     **request: Unpack[RequestFields],
 ) -> Enqueued:
-    """Do as `enqueue_entry`, and load the build."""
-    placed = enqueue_entry(session, repository=repository, now=now, **request)
-    build = session.get_one(Build, placed.build.id, populate_existing=True) if placed.build else None
-    return Enqueued(placed.outcome, build, placed.image)
+    """Call `enqueue_entry` and load the build."""
+    entry = enqueue_entry(session, repository=repository, now=now, **request)
+    build = session.get_one(Build, entry.build.id, populate_existing=True) if entry.build else None
+    return Enqueued(entry.outcome, build, entry.image)
 
 
 def enqueue_entry(
@@ -88,10 +88,12 @@ def enqueue_entry(
     now: datetime,
     **request: Unpack[RequestFields],
 ) -> EnqueuedEntry:
-    """Ask for the image of a commit. Creates a build, joins the active one, or finds the image there.
+    """Request the image of a commit: create a build, join the active one, or return the existing image.
 
-    A person who joins raises the build's priority, and makes it one that a newer push does not supersede. Whoever
-    joins takes back a request to cancel it: its builder goes on, or has stopped already and releases it.
+    When a user joins, the build gets the interactive priority, so that newer pushes no longer supersede it.
+    Joining withdraws a cancel request: the builder continues, or releases the build if it has already stopped.
+
+    Raises EnqueueConflict.
     """
     priority = Priority.PUSH if request["trigger"] is Trigger.PUSH else Priority.INTERACTIVE
     key: dict[str, Any] = {
@@ -101,8 +103,8 @@ def enqueue_entry(
     }
     state = {"status": Status.QUEUED, "priority": priority, "run_after": now, "created_at": now}
     new: dict[str, Any] = {"force": False, "pushed_at": None, **request, **key, **state}
-    # Each statement sees what was committed before it, so a build can end between any two of them.
-    for _ in range(_TRIES):
+    # Each statement sees the commits before it, so the active build can end between any two statements.
+    for _ in range(_MAX_TRIES):
         new_id = insert_new(session, Build, new, key=key, where=IS_ACTIVE)
         image = None if new["force"] else images.find(session, **key)
         if image is not None:
@@ -119,7 +121,7 @@ def enqueue_entry(
             )
         if (joined := _join(session, key, new)) is not None:
             return EnqueuedEntry(EnqueueOutcome.JOINED, joined)
-    raise EnqueueConflict(f"the active build ended {_TRIES} times while it was being joined")
+    raise EnqueueConflict(f"the active build ended {_MAX_TRIES} times while it was being joined")
 
 
 def _join(session: Session, key: dict[str, Any], new: dict[str, Any]) -> QueueEntry | None:

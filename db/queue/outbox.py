@@ -1,12 +1,12 @@
-"""What is to be told to others of each build: written down in the transaction that changed it, told later.
+"""The outbox of reports: written in the transaction that changes a build, sent later.
 
-`note` is called by every transition (`db.queue.transitions`), so nothing that happened stays untold, whatever becomes of the
-process or of GitHub; `builder.reports.dispatch` tells it, away from every build. It costs one INSERT for each channel, and
-nothing where nobody is to be told.
+Every transition in `db.queue.transitions` calls `note`, so no report is lost if the process or GitHub fails.
+Builders send the reports in `builder.reports.dispatch`, independently of builds. A change costs one INSERT per
+channel, and none without channels.
 
-A channel's reports of one commit are told one after the other and in order. On GitHub, where a status replaces the
-one before, only the newest is told. A report that was told while its teller died is told again: what is told
-twice must do no harm (see `builder.reports.commit_status`).
+Each channel sends the reports of a commit one at a time and in order. On GitHub a status replaces the previous
+one, so only the newest is sent. If a builder dies while it sends a report, the report is sent again: receivers
+must tolerate duplicates (see `builder.reports.commit_status`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -39,19 +39,19 @@ from db.report_model import IS_DUE, IS_GIVEN_UP, Report
 from db.status import Reason, Status
 
 LEASE_LENGTH = timedelta(seconds=90)
-"""How long somebody may take to tell one report."""
+"""How long a builder may take to send one report."""
 
 RETRY_DELAYS = tuple(timedelta(seconds=seconds) for seconds in (10, 30, 60, 120, 300, 600, 1800))
-"""The wait before a report is told again, by the number of tries that failed."""
+"""The delay before a report is sent again, by the number of failed tries."""
 
 GIVE_UP_AFTER = timedelta(days=1)
-"""How old a report gets that cannot be told."""
+"""The age at which a report that cannot be sent is given up."""
 
 KEPT_FOR = timedelta(days=7)
-"""How long a settled report is kept, and one whose channel nobody serves any more."""
+"""How long settled reports are kept, and unsent reports of channels that no builder serves."""
 
 BATCH = 1000
-"""How many reports `remove_settled` removes at once."""
+"""The maximum number of reports that `remove_settled` removes at once."""
 
 _BUILD = Base.metadata.tables[Build.__tablename__]
 _REPOSITORY = Base.metadata.tables[Repository.__tablename__]
@@ -59,17 +59,17 @@ _REPORT = Base.metadata.tables[Report.__tablename__]
 
 
 class ReportLease(NamedTuple):
-    """What a teller holds of a report: the proof that its word still counts."""
+    """Proof that a builder owns a report: updates apply only while `tries` is unchanged."""
 
     report_id: int
     tries: int
 
 
 def note(session: Session, status: Status, build_ids: Sequence[int], *, now: datetime) -> None:
-    """Write down that these builds have come to `status`, for everybody who is told by this deployment.
+    """Add reports that these builds changed to `status`, one for each configured channel.
 
-    GitHub is not told that a build has begun (it is pending, as before), nor of repositories whose pushes do not
-    arrive: their owners have not asked for it.
+    GitHub gets no report of a started build, because its commit status stays pending. It also gets none for
+    repositories without a webhook: their owners did not ask for reports.
     """
     for channel in session.info.get(CHANNELS_KEY, ()):
         if not build_ids or (channel == GITHUB_STATUS and status is Status.RUNNING):
@@ -79,25 +79,25 @@ def note(session: Session, status: Status, build_ids: Sequence[int], *, now: dat
 
 
 def note_existing_image(session: Session, build_id: int, *, now: datetime) -> None:
-    """Write down that a push came to a commit whose image this build has made: GitHub is to show it on the commit.
+    """Add a report for GitHub that a pushed commit already has an image, which this build made.
 
-    It may show it already, so this counts as told once: whoever tells it asks GitHub first. Nobody else is told,
-    as nothing has happened to the build.
+    The commit may already have the status, so the report starts with one try: before a retry, the builder checks
+    what GitHub shows. Other channels get no report because the build did not change.
     """
     if GITHUB_STATUS in session.info.get(CHANNELS_KEY, ()):
-        session.execute(_NOTE_FOUND, {"ids": [build_id], "channel": GITHUB_STATUS, "now": now})
+        session.execute(_NOTE_EXISTING_IMAGE, {"ids": [build_id], "channel": GITHUB_STATUS, "now": now})
 
 
 def is_due(session: Session, channel: str, *, now: datetime) -> bool:
-    """Say whether there is something to tell: a read, for whoever looks often."""
+    """Return whether a report is due. Reads only, so builders can poll it."""
     found = session.scalar(_IS_DUE_NOW, {"channel": channel, "now": now})
     return found is not None
 
 
 def claim(session: Session, channel: str, *, now: datetime) -> Report | None:
-    """Take the report that is due for longest, to be told within LEASE; None where there is none.
+    """Claim the report that has been due the longest, for LEASE_LENGTH. Return None if no report is due.
 
-    Atomic over any number of tellers; `tries` in the answer is the fencing token for what follows.
+    Atomic for any number of builders. `tries` of the returned report is the fencing token for later updates.
     """
     if channel == GITHUB_STATUS:
         _overtake(session, now)
@@ -115,57 +115,61 @@ def claim(session: Session, channel: str, *, now: datetime) -> Report | None:
         .with_for_update(skip_locked=True, key_share=True)
         .scalar_subquery()
     )
-    taken = {"tries": Report.tries + 1, "due_at": now + LEASE_LENGTH, "lease_expires_at": now + LEASE_LENGTH}
+    claimed = {
+        "tries": Report.tries + 1,
+        "due_at": now + LEASE_LENGTH,
+        "lease_expires_at": now + LEASE_LENGTH,
+    }
     return session.scalar(
         update(Report)
         .where(Report.id == next_id, Report.due_at <= now)
-        .values(**taken)
+        .values(**claimed)
         .returning(Report)
         .execution_options(populate_existing=True, synchronize_session=False)
     )
 
 
 def mark_delivered(session: Session, lease: ReportLease, *, now: datetime) -> bool:
-    """Note that a report was told; False where the lease is lost."""
+    """Mark a report as delivered. Return False if the lease is lost."""
     return _settle(session, _is_held(lease), now=now, outcome="delivered", error=None) > 0
 
 
 def give_up(session: Session, lease: ReportLease, error: str, *, now: datetime) -> bool:
-    """Note that a report cannot be told, and why, for an admin to read; False where the lease is lost."""
+    """Mark a report as given up, with the error for admins. Return False if the lease is lost."""
     return _settle(session, _is_held(lease), now=now, outcome="gave_up", error=error) > 0
 
 
 def reschedule(session: Session, lease: ReportLease, error: str, *, until: datetime) -> bool:
-    """Note that a report is to be told later, and why; False where the lease is lost."""
+    """Postpone a report until the given time, with the error. Return False if the lease is lost."""
     values = {"due_at": until, "lease_expires_at": None, "error": error}
     return _change(session, _is_held(lease), values) > 0
 
 
 def list_given_up(session: Session, limit: int = 20) -> Sequence[Report]:
-    """Return what could not be told, newest first, for an admin."""
+    """Return the reports that were given up, newest first."""
     return session.scalars(
         select(Report).where(IS_GIVEN_UP).order_by(Report.settled_at.desc()).limit(limit)
     ).all()
 
 
 def oldest_pending(session: Session) -> Report | None:
-    """Return the report that is untold for longest."""
+    """Return the oldest report that is not settled, or None."""
     return session.scalar(select(Report).where(IS_DUE).order_by(Report.id).limit(1))
 
 
 def waiting(session: Session) -> dict[str, int]:
-    """Return how many reports are untold, by channel."""
+    """Return the number of reports that are not settled, by channel."""
     counted = select(Report.channel, func.count()).where(IS_DUE).group_by(Report.channel)
     return {channel: count for channel, count in session.execute(counted)}
 
 
 def remove_settled(session: Session, *, now: datetime) -> int:
-    """Remove what was settled long ago, BATCH at most, and return how many that were.
+    """Remove up to BATCH reports that were settled more than KEPT_FOR ago. Return how many were removed.
 
-    What nobody has told for as long is given up: its channel is not configured any more.
+    Also give up unsent reports of that age, because no builder serves their channel any more.
     """
     abandoned = and_(IS_DUE, Report.created_at < now - KEPT_FOR, _is_unleased(Report.lease_expires_at, now))
-    error = "nobody has told it for a week; is it configured at the builder, and does a builder run?"
+    error = "not sent for a week: check that a builder runs and that this channel is configured there"
     _settle(session, abandoned, now=now, outcome="gave_up", error=error)
     old = select(Report.id).where(Report.settled_at < now - KEPT_FOR).order_by(Report.settled_at).limit(BATCH)
     result = session.execute(delete(Report).where(Report.id.in_(old.scalar_subquery())))
@@ -174,7 +178,7 @@ def remove_settled(session: Session, *, now: datetime) -> int:
 
 
 def _overtake(session: Session, now: datetime) -> None:
-    """Settle those that a newer report of the same commit replaces, unless they are being told right now."""
+    """Settle reports that a newer report of the same commit replaces, unless they are being sent right now."""
     this, newer = aliased(Report, name="this"), aliased(Report, name="newer")
     is_replaced = select(newer.id).where(
         _is_same_commit(newer, this), newer.due_at.is_not(None), newer.id > this.id
@@ -191,11 +195,11 @@ def _overtake(session: Session, now: datetime) -> None:
     _settle(session, Report.id.in_(overtaken), now=now, outcome="overtaken")
 
 
-def _is_same_commit(one: Any, other: Any) -> ColumnElement[bool]:
+def _is_same_commit(report: Any, other: Any) -> ColumnElement[bool]:
     return and_(
-        one.channel == other.channel,
-        one.repository_id == other.repository_id,
-        one.commit == other.commit,
+        report.channel == other.channel,
+        report.repository_id == other.repository_id,
+        report.commit == other.commit,
     )
 
 
@@ -221,10 +225,10 @@ def _change(session: Session, condition: ColumnElement[bool], values: dict[str, 
     return result.rowcount
 
 
-def _note_statement(which: Iterable[ColumnElement[bool]], tries: int = 0) -> Insert:
+def _note_statement(conditions: Iterable[ColumnElement[bool]], tries: int = 0) -> Insert:
     now = bindparam("now", type_=UtcDateTime())
     copied = ("id", "repository_id", "commit", "status", "reason", "cause", "message", "attempt")
-    told: Select[Any] = (
+    reports: Select[Any] = (
         select(
             *(_BUILD.c[name] for name in copied),
             bindparam("channel", type_=String()),
@@ -233,11 +237,11 @@ def _note_statement(which: Iterable[ColumnElement[bool]], tries: int = 0) -> Ins
             literal(tries).label("tries"),
         )
         .join_from(_BUILD, _REPOSITORY, _BUILD.c.repository_id == _REPOSITORY.c.id)
-        .where(_BUILD.c.id.in_(bindparam("ids", expanding=True)), *which)
+        .where(_BUILD.c.id.in_(bindparam("ids", expanding=True)), *conditions)
         .order_by(_BUILD.c.id)
     )
     columns = ["build_id", *copied[1:], "channel", "created_at", "due_at", "tries"]
-    return insert(_REPORT).from_select(columns, told, include_defaults=False)
+    return insert(_REPORT).from_select(columns, reports, include_defaults=False)
 
 
 _NOTE = _note_statement(())
@@ -247,7 +251,7 @@ _REPORTS_TO_GITHUB = (
     _BUILD.c.reason.is_distinct_from(Reason.REPOSITORY_GONE),
 )
 _NOTE_STATUS = _note_statement(_REPORTS_TO_GITHUB)
-_NOTE_FOUND = _note_statement((*_REPORTS_TO_GITHUB, _BUILD.c.status == Status.SUCCEEDED), tries=1)
+_NOTE_EXISTING_IMAGE = _note_statement((*_REPORTS_TO_GITHUB, _BUILD.c.status == Status.SUCCEEDED), tries=1)
 _IS_DUE_NOW = (
     select(_REPORT.c.id)
     .where(IS_DUE, _REPORT.c.channel == bindparam("channel"), _REPORT.c.due_at <= bindparam("now"))

@@ -1,12 +1,10 @@
-"""Every change of a build's status, and nothing else.
+"""Change the status of builds. All allowed transitions are in `db.status.TRANSITIONS`.
 
-Each transition is one guarded UPDATE whose row count says whether it happened, with a note in the outbox of what
-is to be told; the caller commits. A worker's statements are fenced: they name the attempt that the worker claimed,
-and `attempt` only grows, so a worker that lost its lease can change nothing any more. The moves are those of
-`db.status.TRANSITIONS`.
+Each transition is one guarded UPDATE, whose row count shows whether it happened, and adds a report to the outbox.
+The caller commits. Builders' statements are fenced: they match the attempt that the builder claimed. `attempt`
+only grows, so a builder that lost its lease cannot change the build.
 
-A transaction that touches more than builds locks in the order repository, ref head, build; any other order ends in
-a deadlock some day.
+Transactions that lock other rows too must lock in this order to avoid deadlocks: repository, ref head, build.
 """
 
 from dataclasses import dataclass
@@ -25,15 +23,15 @@ from db.queue.supersede import ended_columns
 from db.status import CancelResult, HeartbeatResult, Lease, Phase, Reason, Status
 
 LEASE_LENGTH = timedelta(seconds=60)
-"""How long a builder owns a build without a heartbeat."""
+"""How long a builder keeps a build without a heartbeat."""
 
 RETRY_DELAYS = (timedelta(seconds=30), timedelta(minutes=2), timedelta(minutes=10))
-"""The wait before the next attempt, by the number of attempts that failed."""
+"""The delay before the next attempt, by the number of failed attempts."""
 
 
 @dataclass(frozen=True)
 class BuildResult:
-    """How a build ended by itself, for `finish`: a reason exactly where it did not succeed."""
+    """The result of a build for `finish`. It has a reason unless the build succeeded."""
 
     status: Status
     reason: Reason | None = None
@@ -42,14 +40,14 @@ class BuildResult:
 
 
 def _inline_status(status: Status) -> ColumnElement[Status]:
-    # Rendered into the statement: with a bound parameter PostgreSQL's generic plan ignores the partial index.
+    # Rendered into the statement: with a bound parameter, PostgreSQL's generic plan ignores the partial index.
     return literal(status, EnumText(Status), literal_execute=True)
 
 
 def claim(session: Session, *, worker: str, now: datetime, lease: timedelta = LEASE_LENGTH) -> Build | None:
-    """Take the next build: the most urgent priority, then the oldest. None where nothing waits.
+    """Claim the next build: by priority, then the oldest first. Return None if no build is due.
 
-    Atomic over any number of workers; the attempt in the answer is the fencing token for all that follows.
+    Atomic for any number of builders. `attempt` of the returned build is the fencing token for later updates.
     """
     next_id = (
         select(Build.id)
@@ -99,7 +97,7 @@ def _change(session: Session, condition: ColumnElement[bool], **values: Any) -> 
 def heartbeat(
     session: Session, lease: Lease, *, now: datetime, lease_length: timedelta = LEASE_LENGTH
 ) -> HeartbeatResult:
-    """Extend the lease, and bring back whether to go on."""
+    """Extend the lease. Return whether to continue, cancel, or stop because the lease is lost."""
     row = session.execute(
         update(Build)
         .where(_is_held(lease))
@@ -113,14 +111,14 @@ def heartbeat(
 
 
 def enter_phase(session: Session, lease: Lease, phase: Phase, *, now: datetime) -> bool:
-    """Note what the build is doing and since when; False where the lease is lost."""
+    """Record the phase of a build and when it started. Return False if the lease is lost."""
     return _change(session, _is_held(lease), phase=phase, **{f"{phase.value}_at": now}) > 0
 
 
 def record_checkout(
     session: Session, lease: Lease, *, fingerprint: str | None, title: str | None, author: str | None
 ) -> bool:
-    """Note what the checkout told of the commit; False where the lease is lost."""
+    """Record what the checkout shows about the commit. Return False if the lease is lost."""
     commit = {
         "commit_title": func.coalesce(Build.commit_title, title),
         "commit_author": func.coalesce(Build.commit_author, author),
@@ -129,13 +127,13 @@ def record_checkout(
 
 
 def finish(session: Session, lease: Lease, result: BuildResult, *, now: datetime) -> bool:
-    """End the build; False where the lease is lost, and then nothing was written.
+    """End a build with its result. Return False, and write nothing, if the lease is lost.
 
-    Success wins over a cancel request that came too late to stop anything.
+    The result also applies if a cancel request arrived too late to stop the build.
     """
-    why = {"reason": result.reason, "cause": result.cause, "message": result.message}
+    explanation = {"reason": result.reason, "cause": result.cause, "message": result.message}
     ended = {"status": result.status, "finished_at": now, "lease_expires_at": None}
-    if not _change(session, _is_held(lease), **ended, **why):
+    if not _change(session, _is_held(lease), **ended, **explanation):
         return False
     outbox.note(session, result.status, [lease.build_id], now=now)
     return True
@@ -146,20 +144,20 @@ def _requeue_or_end(
     condition: ColumnElement[bool],
     *,
     now: datetime,
-    again: dict[str, Any],
+    requeued: dict[str, Any],
     failed: dict[str, Any] | None = None,
     skip_locked: bool = False,
 ) -> list[tuple[int, Status]]:
-    """Move running builds to the first that fits: cancelled where asked for, queued again, failed.
+    """Cancel running builds with a cancel request, fail those without attempts left, and requeue the others.
 
-    Without `failed` they are queued again whether or not an attempt is left.
+    Without `failed`, builds are requeued even if no attempt is left. Returns the changed ids with new statuses.
     """
-    # Locked before they are judged: a cancel request that came in between would be lost.
+    # Lock first, then decide: a cancel request in between would be lost.
     columns = (Build.id, Build.attempt, Build.max_attempts, Build.cancel_requested_at)
     found = select(*columns).where(condition).order_by(Build.id)
     moved: list[tuple[int, Status]] = []
     for row in session.execute(found.with_for_update(skip_locked=skip_locked, key_share=True)).all():
-        values = {"status": Status.QUEUED, "lease_expires_at": None, "phase": None, **again}
+        values = {"status": Status.QUEUED, "lease_expires_at": None, "phase": None, **requeued}
         if row.cancel_requested_at is not None:
             values = ended_columns(Status.CANCELLED, Reason.REQUESTED, now)
         elif failed is not None and row.attempt >= row.max_attempts:
@@ -173,53 +171,53 @@ def _requeue_or_end(
 
 
 def retry(session: Session, lease: Lease, *, cause: str, message: str, now: datetime) -> Status | None:
-    """Give a build back after an infrastructure error: queued for later, or failed without an attempt left.
+    """Requeue a build with a delay after an infrastructure error, or fail it if no attempt is left.
 
-    Returns the new status; None where the lease is lost.
+    Returns the new status, or None if the lease is lost.
     """
-    why = {"cause": cause, "message": message}
+    explanation = {"cause": cause, "message": message}
     delay = RETRY_DELAYS[min(lease.attempt, len(RETRY_DELAYS)) - 1]
-    again = {"run_after": now + delay, **why}
-    failed = {"reason": Reason.INFRASTRUCTURE, **why}
-    moved = _requeue_or_end(session, _is_held(lease), now=now, again=again, failed=failed)
+    requeued = {"run_after": now + delay, **explanation}
+    failed = {"reason": Reason.INFRASTRUCTURE, **explanation}
+    moved = _requeue_or_end(session, _is_held(lease), now=now, requeued=requeued, failed=failed)
     return moved[0][1] if moved else None
 
 
 def release(session: Session, lease: Lease, *, now: datetime) -> bool:
-    """Give a running build back at once, as a builder does that is told to stop (SIGTERM) or to cancel it.
+    """Give up the lease of a running build, because the builder stops (SIGTERM) or the build is to be cancelled.
 
-    It is cancelled if that is still asked for, else queued. The attempt is not used up: `attempt` must grow, so
-    `max_attempts` grows with it. False: the lease is lost.
+    The build is cancelled if it has a cancel request, otherwise requeued without losing an attempt: `attempt` must
+    grow, so `max_attempts` grows with it. Return False if the lease is lost.
     """
-    again = {"run_after": now, "max_attempts": Build.max_attempts + 1}
-    return bool(_requeue_or_end(session, _is_held(lease), now=now, again=again))
+    requeued = {"run_after": now, "max_attempts": Build.max_attempts + 1}
+    return bool(_requeue_or_end(session, _is_held(lease), now=now, requeued=requeued))
 
 
 def reap(session: Session, *, now: datetime) -> list[tuple[int, Status]]:
-    """Take the builds whose lease ran out from their dead workers; return their ids and new statuses.
+    """Requeue or end the builds whose lease expired. Return their ids and new statuses.
 
-    Idempotent, and safe to run from every worker at once.
+    Idempotent, and safe to run from all builders at once.
     """
     expired = and_(Build.status == _inline_status(Status.RUNNING), Build.lease_expires_at < now)
-    lost = "The builder stopped answering, each time it was tried. Ask an admin to look at the builder."
-    again = {"run_after": now, "cause": "lost", "message": "Its builder stopped answering; trying again."}
+    lost = "The builder stopped responding in every attempt. Ask an admin to check the builder."
+    requeued = {"run_after": now, "cause": "lost", "message": "The builder stopped responding. Retrying."}
     failed = {"reason": Reason.LOST, "cause": "lost", "message": lost}
-    # One that is locked is being taken by another reaper, or its worker lives after all.
-    return _requeue_or_end(session, expired, now=now, again=again, failed=failed, skip_locked=True)
+    # Skip locked builds: another builder is reaping them, or their own builder is still alive.
+    return _requeue_or_end(session, expired, now=now, requeued=requeued, failed=failed, skip_locked=True)
 
 
 def cancel(session: Session, build_id: int, *, by: str | None, now: datetime) -> CancelResult:
-    """Cancel a queued build now, or ask the builder of a running one to stop it."""
-    this = Build.id == build_id
-    # Locked before it is judged: it may go from running back to queued, and be missed as both.
-    status = session.scalar(select(Build.status).where(this).with_for_update(key_share=True))
+    """Cancel a queued build now, or request that the builder of a running build stops it."""
+    is_build = Build.id == build_id
+    # Lock first, then decide: a build that is requeued in between would be missed in both states.
+    status = session.scalar(select(Build.status).where(is_build).with_for_update(key_share=True))
     if status is Status.QUEUED:
         values = ended_columns(Status.CANCELLED, Reason.REQUESTED, now, cancelled_by=by)
-        _change(session, and_(this, Build.status == _inline_status(Status.QUEUED)), **values)
+        _change(session, and_(is_build, Build.status == _inline_status(Status.QUEUED)), **values)
         outbox.note(session, Status.CANCELLED, [build_id], now=now)
         return CancelResult.DONE
     if status is Status.RUNNING:
-        asked = {"cancel_requested_at": now, "cancelled_by": by}
-        _change(session, and_(this, Build.status == _inline_status(Status.RUNNING)), **asked)
+        requested = {"cancel_requested_at": now, "cancelled_by": by}
+        _change(session, and_(is_build, Build.status == _inline_status(Status.RUNNING)), **requested)
         return CancelResult.REQUESTED
     return CancelResult.TOO_LATE
