@@ -1,1 +1,1 @@
-"""One module per table: reads and writes by key."""
+"""Read and write records, with one module per table."""

@@ -1,4 +1,4 @@
-"""Webhook deliveries: each is recorded once, in the transaction of what it caused."""
+"""Webhook deliveries. Each is recorded once, in the same transaction as the changes it causes."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,9 +15,9 @@ _RECORD_OUTCOME = update(_TABLE).where(_TABLE.c.guid == bindparam("of_guid"))
 
 
 def record(session: Session, *, guid: str, event: str, action: str | None, now: datetime) -> bool:
-    """Note a delivery; False where its GUID was seen before, as in a redelivery.
+    """Record a delivery. Return False if its GUID is already recorded, as for a redelivery.
 
-    Its row is locked until the transaction ends, so that the same delivery twice at once is handled once.
+    The row stays locked until the transaction ends, so concurrent copies of a delivery are handled once.
     """
     values = {"guid": guid, "event": event[:64], "action": action and action[:64], "received_at": now}
     return insert_new(session, Delivery, values, key=["guid"]) is not None
@@ -34,14 +34,14 @@ def record_outcome(
     commit: str | None = None,
     build_id: int | None = None,
 ) -> None:
-    """Note what became of a delivery."""
-    became = {"outcome": outcome, "detail": detail, "build_id": build_id}
-    about = {"repository_id": repository_id, "ref": ref, "commit": commit}
-    driver.execute(session, _RECORD_OUTCOME, {"of_guid": guid, **became, **about})
+    """Record the outcome of a delivery and the repository, ref, commit and build that it concerns."""
+    result = {"outcome": outcome, "detail": detail, "build_id": build_id}
+    subject = {"repository_id": repository_id, "ref": ref, "commit": commit}
+    driver.execute(session, _RECORD_OUTCOME, {"of_guid": guid, **result, **subject})
 
 
 def newest(session: Session, repository_id: int, limit: int = 20) -> Sequence[Delivery]:
-    """Return the last deliveries of a repository, newest first."""
+    """Return the newest deliveries of a repository, newest first."""
     return session.scalars(
         select(Delivery)
         .where(Delivery.repository_id == repository_id)

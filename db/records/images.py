@@ -1,4 +1,4 @@
-"""The images on record: one for each repository, commit and recipe."""
+"""The records of images: one for each repository, commit and recipe."""
 
 from datetime import datetime
 
@@ -18,15 +18,15 @@ _ID_OF_COMMIT_AND_RECIPE = select(_TABLE.c.id).where(
 
 
 def find(session: Session, repository_id: int, commit: str, recipe: str) -> Image | None:
-    """Return the image of exactly this commit and recipe."""
+    """Return the image of this commit and recipe, or None."""
     key = {"repository_id": repository_id, "commit": commit, "recipe": recipe}
-    # By a plain column first: each push asks, and mostly there is none.
+    # Look up the id first, which is faster than loading an Image: every push asks, and usually there is none.
     found = driver.execute(session, _ID_OF_COMMIT_AND_RECIPE, key)
     return session.get(Image, found[0][0]) if found else None
 
 
 def newest_of_commit(session: Session, repository_id: int, commit: str) -> Image | None:
-    """Return the newest image of this commit, whichever recipe made it."""
+    """Return the newest image of this commit with any recipe, or None."""
     return session.scalar(
         select(Image)
         .where(Image.repository_id == repository_id, Image.commit == commit)
@@ -45,12 +45,12 @@ def record(
     size: int | None,
     now: datetime,
 ) -> None:
-    """Write the image that `build` made; a rebuild of the same commit and recipe replaces the record."""
+    """Record the image that `build` made, replacing the record of the same commit and recipe."""
     key = {"repository_id": build.repository_id, "commit": build.commit, "recipe": recipe}
     values = {"build_id": build.id, "name": name, "digest": digest, "size": size, "built_at": now}
     upsert(session, Image, key=key, values=values)
 
 
 def record_use(session: Session, image: Image, now: datetime) -> None:
-    """Note that somebody asked for the image, which keeps housekeeping off it."""
+    """Record that the image was requested, so that the cleanup keeps it."""
     session.execute(update(Image).where(Image.id == image.id).values(last_used_at=now))

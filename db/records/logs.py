@@ -1,4 +1,4 @@
-"""Build logs: chunks in, chunks out, from any point on."""
+"""Append to build logs and read them from any position, in chunks."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,7 +13,7 @@ from db.status import Lease, Status
 
 
 class Position(NamedTuple):
-    """Where a reader of a log stands: after this chunk. Written `attempt.seq`, as in an SSE event id."""
+    """The last chunk that a reader has received. Written as `attempt.seq`, for example in SSE event ids."""
 
     attempt: int
     seq: int
@@ -26,22 +26,22 @@ START = Position(0, 0)
 
 
 def parse_position(text: str) -> Position:
-    """Return the position that `attempt.seq` names; raises ValueError with what to write."""
+    """Parse a position of the form `attempt.seq`. Raises ValueError with the expected form."""
     attempt, dot, seq = text.strip().partition(".")
     if not (dot and attempt.isascii() and attempt.isdigit() and seq.isascii() and seq.isdigit()):
-        raise ValueError("a log position looks like 1.25: attempt, dot, chunk number")
+        raise ValueError("a log position must have the form ATTEMPT.CHUNK, such as 1.25")
     if max(len(attempt), len(seq)) > 9:
-        raise ValueError("that log position is out of range")
+        raise ValueError("the log position is out of range")
     return Position(int(attempt), int(seq))
 
 
 def append(session: Session, lease: Lease, *, first_seq: int, texts: Sequence[str], now: datetime) -> bool:
-    """Store chunks, numbered from `first_seq` (1 is the first) on; False where the lease is lost.
+    """Store chunks, numbered from `first_seq`; the first chunk is 1. Return False if the lease is lost.
 
-    A chunk that is there already stays as it is, so sending again after a broken connection is harmless.
+    Existing chunks stay unchanged, so resending after a broken connection is safe.
     """
-    # The lock keeps the build from being deleted, not from being taken: a chunk that slips in behind a reaper
-    # is one of an attempt that readers have left behind.
+    # The lock prevents deletion of the build, but not reaping: a chunk written just after a reap belongs to an
+    # attempt that readers no longer show.
     held = session.scalar(
         select(Build.id)
         .where(Build.id == lease.build_id, Build.status == Status.RUNNING, Build.attempt == lease.attempt)
@@ -61,7 +61,7 @@ def append(session: Session, lease: Lease, *, first_seq: int, texts: Sequence[st
 def read(
     session: Session, build_id: int, *, after: Position = START, limit: int = 200
 ) -> list[tuple[Position, str]]:
-    """Return the chunks after a position, in order, `limit` at most."""
+    """Return up to `limit` chunks after a position, in order."""
     rows = session.execute(
         select(LogChunk.attempt, LogChunk.seq, LogChunk.text)
         .where(LogChunk.build_id == build_id, tuple_(LogChunk.attempt, LogChunk.seq) > tuple_(*after))
@@ -72,7 +72,7 @@ def read(
 
 
 def last_position(session: Session, build_id: int) -> Position:
-    """Return where the log ends so far; START where nothing was written."""
+    """Return the position of the last chunk, or START if the log is empty."""
     row = session.execute(
         select(LogChunk.attempt, LogChunk.seq)
         .where(LogChunk.build_id == build_id)
@@ -83,7 +83,7 @@ def last_position(session: Session, build_id: int) -> Position:
 
 
 def tail(session: Session, build_id: int, *, limit: int = 4) -> str:
-    """Return the end of the newest attempt's log, `limit` chunks at most."""
+    """Return the last `limit` chunks of the newest attempt's log as one text."""
     end = last_position(session, build_id)
     rows = session.scalars(
         select(LogChunk.text)

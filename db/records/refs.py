@@ -1,4 +1,4 @@
-"""Ref heads: which commit a branch or tag stands at, as far as we were told."""
+"""Ref heads: the last known commit of each branch and tag."""
 
 from datetime import datetime, timedelta
 from functools import cache
@@ -14,17 +14,17 @@ from db.sql.insert import dialect_of, insert_into
 
 
 def head(session: Session, repository: Repository | KnownRepository, ref: str) -> RefHead | None:
-    """Return what is known of a ref, given in full (refs/heads/main); a deleted ref has no commit."""
+    """Return the head of a full ref such as refs/heads/main, or None. The head of a deleted ref has no commit."""
     return session.get(RefHead, (repository.id, ref), populate_existing=True)
 
 
 def is_trusted(
     learnt_at: datetime, webhook_since: datetime | None, *, now: datetime, max_age: timedelta
 ) -> bool:
-    """Say whether a head that was learnt at that moment may be used without asking the provider.
+    """Return whether a head learnt at that time can be used without asking the provider.
 
-    Where the repository's deliveries arrive, what was learnt since they do is kept right by the next push;
-    anything else is trusted for `max_age`.
+    While deliveries arrive, heads learnt since `webhook_since` are up to date, because every push is delivered.
+    Other heads are trusted for `max_age`.
     """
     if webhook_since is not None and learnt_at >= webhook_since:
         return True
@@ -41,10 +41,10 @@ def record_push(
     pushed_at: datetime | None,
     now: datetime,
 ) -> bool:
-    """Note a push (commit None: the ref was deleted). False where a newer push of the ref is recorded already.
+    """Record a push. A commit of None means that the ref was deleted. Return False if a newer push is recorded.
 
-    Deliveries arrive in any order: GitHub's `pushed_at` decides, which has seconds; two pushes within one
-    second are ordered by the commit that each replaced.
+    Deliveries arrive in any order, so GitHub's `pushed_at` decides. It has a resolution of one second: pushes
+    within the same second are ordered by the commit that each replaced.
     """
     values = {"commit": commit, "previous": before, "pushed_at": pushed_at, "learnt_at": now}
     key = {"repository_id": repository.id, "ref": ref}
@@ -56,12 +56,13 @@ def record_push(
 
 @cache
 def _push_statement(dialect: str) -> Any:
-    """The statement that records a push unless a newer one stands there; it returns a row where it did."""
+    """Build the statement that records a push unless a newer one is recorded. It returns a row if it did."""
     insert, row = insert_into(dialect, RefHead), RefHead.__table__.c
     new = insert.excluded
     is_older = or_(
         new.pushed_at < row.pushed_at,
-        # What stands replaced the commit of this push, and this one did not replace what stands.
+        # The recorded push replaced the commit of the new push, and the new push did not replace the recorded
+        # commit.
         and_(
             new.pushed_at == row.pushed_at,
             row.previous.is_not_distinct_from(new.commit),
@@ -77,7 +78,7 @@ def _push_statement(dialect: str) -> Any:
             "learnt_at": new.learnt_at,
             "learnt_by": new.learnt_by,
         },
-        # Where one of the times is not known it cannot be told.
+        # If one of the times is unknown, the order is unknown too, and the new push wins.
         where=not_(func.coalesce(is_older, false())),
     ).returning(row.ref)
 
@@ -85,9 +86,9 @@ def _push_statement(dialect: str) -> Any:
 def record_ls_remote(
     session: Session, repository: Repository, *, ref: str, commit: str | None, now: datetime
 ) -> None:
-    """Note what the provider answered when it was asked for a ref; `now` is the moment before it was asked.
+    """Record the provider's answer to `git ls-remote` for a ref. `now` is the time before the request was sent.
 
-    A push that was heard of since then stays: the answer may be older than it.
+    A push recorded since then stays, because the answer may be older.
     """
     values = {"commit": commit, "learnt_at": now, "learnt_by": "ls-remote"}
     statement = _ls_remote_statement(dialect_of(session))
@@ -111,6 +112,6 @@ def _ls_remote_statement(dialect: str) -> Any:
 
 
 def clear_webhook_since(session: Session, repository: Repository) -> None:
-    """Note that deliveries do not arrive any more: from now on the provider is asked again."""
+    """Record that deliveries no longer arrive, so that lookups ask the provider again."""
     repository.webhook_since = None
     session.flush()

@@ -1,4 +1,4 @@
-"""The repositories that we heard of, and how they keep their identity through renames."""
+"""The known repositories, which keep their identity when they are renamed or transferred."""
 
 from datetime import datetime
 from typing import Any, NamedTuple, TypedDict, Unpack
@@ -21,14 +21,14 @@ _EITHER = select(Repository).where(_OF_PROVIDER, or_(_IS_NAMED, _IS_NUMBERED))
 
 
 class KnownRepository(NamedTuple):
-    """What most callers need of a repository's record."""
+    """The columns of a repository that most callers need."""
 
     id: int
     full_name: str
 
 
 class _Row(NamedTuple):
-    """A repository's record, as far as deliveries tell of it."""
+    """The columns of a repository that descriptions can change."""
 
     id: int
     provider_id: int | None
@@ -48,7 +48,7 @@ _ROWS = select(*(_TABLE.c[name] for name in _Row._fields)).where(_OF_PROVIDER, o
 
 
 class RepositoryDescription(TypedDict, total=False):
-    """What the provider says of a repository; None: it does not say."""
+    """What the provider says about a repository; None means that it does not say."""
 
     provider_id: int | None
     default_branch: str | None
@@ -57,7 +57,7 @@ class RepositoryDescription(TypedDict, total=False):
     """Whether deliveries arrive."""
     installation_id: int | None
     described_at: datetime | None
-    """When it said so; None: just now. Of name, default branch and visibility, what was said last holds."""
+    """When the description was written; None means now. The newest name, default branch and visibility win."""
 
 
 def find(session: Session, provider: str, full_name: str) -> Repository | None:
@@ -66,7 +66,7 @@ def find(session: Session, provider: str, full_name: str) -> Repository | None:
 
 
 def find_by_provider_id(session: Session, provider: str, provider_id: int) -> Repository | None:
-    """Return the repository with GitHub's number, whatever it is called now, or None."""
+    """Return the repository with the provider's id, which survives renames, or None."""
     return session.scalar(_NUMBERED, {"provider": provider, "provider_id": provider_id})
 
 
@@ -78,7 +78,7 @@ def record_if_changed(
     provider: str = GITHUB,
     **description: Unpack[RepositoryDescription],
 ) -> KnownRepository:
-    """Do as `record`, several times faster where nothing is new, which is nearly always."""
+    """Do the same as `record`, several times faster if nothing changed, which is the usual case."""
     names = {
         "provider": provider,
         "name_key": name_key(full_name),
@@ -99,10 +99,10 @@ def record(
     provider: str = GITHUB,
     **description: Unpack[RepositoryDescription],
 ) -> Repository:
-    """Return the repository's row, made or brought up to date; what is None is left as it is.
+    """Create or update the record of a repository and return it. Values of None leave columns unchanged.
 
-    The number decides, where one is known: a repository that comes with a new name was renamed or transferred,
-    and a row of another number that holds the name is a repository that had it before; that one is moved aside.
+    A known provider id identifies the repository: a new name means that it was renamed or transferred. If another
+    repository's record has that name, it is an earlier owner of the name, and gives it up.
     """
     key, provider_id = name_key(full_name), description.get("provider_id")
     names = {"provider": provider, "name_key": key, "provider_id": provider_id}
@@ -131,16 +131,16 @@ def record(
 def _differences(
     row: Repository | _Row, full_name: str, now: datetime, description: RepositoryDescription
 ) -> dict[str, Any]:
-    """Return the columns that are to be changed, mostly none."""
-    told_of = ("provider_id", "default_branch", "private", "installation_id")
-    wanted: dict[str, Any] = {name: description.get(name) for name in told_of}
-    wanted = {name: value for name, value in wanted.items() if value is not None}
-    if "private" in wanted:
-        wanted["private_known"] = True
-    wanted |= {"full_name": full_name, "name_key": name_key(full_name), "enabled": True}
+    """Return the columns to change with their new values, usually none."""
+    described = ("provider_id", "default_branch", "private", "installation_id")
+    values: dict[str, Any] = {name: description.get(name) for name in described}
+    values = {name: value for name, value in values.items() if value is not None}
+    if "private" in values:
+        values["private_known"] = True
+    values |= {"full_name": full_name, "name_key": name_key(full_name), "enabled": True}
     if (is_active := description.get("webhook_active")) is not None:
-        wanted["webhook_since"] = (row.webhook_since or now) if is_active else None
-    differences = {name: value for name, value in wanted.items() if getattr(row, name) != value}
+        values["webhook_since"] = (row.webhook_since or now) if is_active else None
+    differences = {name: value for name, value in values.items() if getattr(row, name) != value}
     if _is_outdated(row, description):
         return {name: value for name, value in differences.items() if name not in _DESCRIPTION}
     if description.get("described_at") and not _DESCRIPTION.isdisjoint(differences):
@@ -149,9 +149,9 @@ def _differences(
 
 
 def _is_outdated(row: Repository | _Row, description: RepositoryDescription) -> bool:
-    """Tell whether a later description changed the row already: deliveries overtake each other."""
-    said = description.get("described_at")
-    return said is not None and row.described_at is not None and said < row.described_at
+    """Return whether a newer description has already changed the row: deliveries arrive in any order."""
+    described_at = description.get("described_at")
+    return described_at is not None and row.described_at is not None and described_at < row.described_at
 
 
 def _is_other_repository(holder: Repository, row: Repository | None, provider_id: int | None) -> bool:
@@ -168,7 +168,7 @@ def _create(session: Session, provider: str, key: str, full_name: str, now: date
 
 
 def disable(session: Session, repository: Repository) -> None:
-    """Note that the repository was deleted at the provider; its builds and images stay on record."""
+    """Record that the provider deleted the repository. The records of its builds and images stay."""
     session.execute(
         update(Repository).where(Repository.id == repository.id).values(enabled=False, webhook_since=None)
     )

@@ -1,7 +1,7 @@
-"""What may be removed: images that nobody uses, and logs and deliveries of long ago.
+"""Find and remove unused images, old logs and old deliveries.
 
-The image of the commit that a ref stands at is never among them, nor are the newest few of each ref. A branch that
-was deleted keeps nothing: else each that ever was would keep its images for good.
+Images of the current commit of a ref, and the newest images of each ref, always stay. A deleted ref keeps no
+images: otherwise every branch that ever existed would keep some forever.
 """
 
 from datetime import datetime
@@ -18,28 +18,28 @@ _BATCH = 500
 
 
 class UnusedImage(NamedTuple):
-    """An image that may go."""
+    """An image that can be removed."""
 
     image_id: int
     repository: str
     ref: str
     name: str
     size: int | None
-    """Bytes in the engine, shared layers counted in each image."""
+    """The size in bytes in the engine. Layers that images share count in each of them."""
     used_at: datetime
 
 
 def unused_images(session: Session, *, unused_since: datetime, keep: int) -> list[UnusedImage]:
-    """Return the images that nobody has asked for since then, the oldest first.
+    """Return the images that were not requested since `unused_since`, the longest unused first.
 
-    The newest `keep` of each ref that is not known to be deleted, 1 at least, are not among them, nor is an image
-    that a ref's head needs, whichever ref it was built for.
+    Leaves out the newest `keep` images (at least 1) of each ref that is not deleted, and every image of a commit
+    that any ref points at.
     """
     of_ref = func.row_number().over(
         partition_by=(Image.repository_id, Build.ref), order_by=Image.build_id.desc()
     )
     ranked = (
-        select(Image.id, Build.ref, of_ref.label("place"), _ref_is_gone().label("is_gone"))
+        select(Image.id, Build.ref, of_ref.label("rank"), _is_ref_deleted().label("is_ref_deleted"))
         .join(Build, Build.id == Image.build_id)
         .subquery("ranked")
     )
@@ -48,16 +48,16 @@ def unused_images(session: Session, *, unused_since: datetime, keep: int) -> lis
         select(Image.id, Repository.full_name, ranked.c.ref, Image.name, Image.size, used_at)
         .join(ranked, ranked.c.id == Image.id)
         .join(Repository, Repository.id == Image.repository_id)
-        .where(or_(ranked.c.place > max(keep, 1), ranked.c.is_gone), _is_unused_since(unused_since))
+        .where(or_(ranked.c.rank > max(keep, 1), ranked.c.is_ref_deleted), _is_unused_since(unused_since))
         .order_by(used_at, Image.id)
     )
     return [UnusedImage(*row) for row in rows]
 
 
 def remove_image_record(session: Session, image_id: int, *, unused_since: datetime) -> dict[str, Any] | None:
-    """Remove an image's record if it is still unused, and return it for `restore_image_record`; None where it is not.
+    """Remove the record of an image if it is still unused, so that lookups no longer return the image.
 
-    From the commit on no lookup gives the image out.
+    Return the record for `restore_image_record`, or None if the image is in use or gone.
     """
     removed = session.execute(
         delete(Image)
@@ -69,7 +69,7 @@ def remove_image_record(session: Session, image_id: int, *, unused_since: dateti
 
 
 def is_needed_again(session: Session, record: dict[str, Any]) -> bool:
-    """Say whether what `remove_image_record` returned was built again meanwhile, or is being built."""
+    """Return whether a removed image was built again, or its commit is being built."""
     commit = {"repository_id": record["repository_id"], "commit": record["commit"]}
     image = select(Image.id).where(Image.name == record["name"]).limit(1)
     return (
@@ -79,59 +79,65 @@ def is_needed_again(session: Session, record: dict[str, Any]) -> bool:
 
 
 def restore_image_record(session: Session, record: dict[str, Any]) -> None:
-    """Put back what `remove_image_record` returned, unless it was built again meanwhile."""
+    """Restore a record that `remove_image_record` returned, unless the image was built again."""
     key = {name: record[name] for name in ("repository_id", "commit", "recipe")}
-    # Its id may be another image's by now.
+    # Another image may have the id by now.
     values = {name: value for name, value in record.items() if name != "id"}
     insert_missing(session, Image, [values], key=key)
 
 
 def count_old_logs(session: Session, *, before: datetime) -> int:
-    """Return how many builds that ended before then have a log, but for the newest of each ref that is there."""
+    """Return the number of builds with a log that ended before the given time.
+
+    The newest build of each ref that is not deleted does not count: its log stays.
+    """
     return session.scalar(select(func.count()).select_from(Build).where(_has_old_log(before))) or 0
 
 
 def remove_old_logs(session: Session, *, before: datetime) -> int:
-    """Remove the logs of some of those builds, and return of how many; 0 when none is left."""
-    some = list(
+    """Remove the logs of one batch of the builds that `count_old_logs` counts.
+
+    Return the number of builds in the batch, 0 if none is left.
+    """
+    batch = list(
         session.scalars(select(Build.id).where(_has_old_log(before)).order_by(Build.id).limit(_BATCH))
     )
-    session.execute(delete(LogChunk).where(LogChunk.build_id.in_(some)))
-    return len(some)
+    session.execute(delete(LogChunk).where(LogChunk.build_id.in_(batch)))
+    return len(batch)
 
 
 def count_old_deliveries(session: Session, *, before: datetime) -> int:
-    """Return how many deliveries arrived before then."""
+    """Return the number of deliveries received before the given time."""
     found = select(func.count()).select_from(Delivery).where(Delivery.received_at < before)
     return session.scalar(found) or 0
 
 
 def remove_old_deliveries(session: Session, *, before: datetime) -> int:
-    """Remove some of them, and return how many; 0 when none is left."""
-    some = select(Delivery.guid).where(Delivery.received_at < before).limit(_BATCH)
-    result = session.execute(delete(Delivery).where(Delivery.guid.in_(some.scalar_subquery())))
+    """Remove one batch of the deliveries received before the given time. Return how many, 0 if none is left."""
+    batch = select(Delivery.guid).where(Delivery.received_at < before).limit(_BATCH)
+    result = session.execute(delete(Delivery).where(Delivery.guid.in_(batch.scalar_subquery())))
     assert isinstance(result, CursorResult)  # noqa: S101 -- a DELETE always gives one
     return result.rowcount
 
 
 def _is_unused_since(since: datetime) -> ColumnElement[bool]:
-    stands_there = exists().where(
-        RefHead.repository_id == Image.repository_id, RefHead.commit == Image.commit
-    )
-    # A repository that took another's name has its images' names, too, where the commits are the same.
+    is_of_head = exists().where(RefHead.repository_id == Image.repository_id, RefHead.commit == Image.commit)
+    # A repository that took over another's name also shares the names of its images for equal commits.
     other = aliased(Image)
-    is_anothers = exists().where(other.name == Image.name, other.id != Image.id)
-    return and_(func.coalesce(Image.last_used_at, Image.built_at) < since, ~stands_there, ~is_anothers)
+    is_shared = exists().where(other.name == Image.name, other.id != Image.id)
+    return and_(func.coalesce(Image.last_used_at, Image.built_at) < since, ~is_of_head, ~is_shared)
 
 
-def _ref_is_gone() -> ColumnElement[bool]:
-    """Of a build: whether its ref is known to be deleted."""
-    here = (RefHead.repository_id == Build.repository_id, RefHead.ref == Build.ref)
-    return exists().where(*here, RefHead.commit.is_(None)).correlate(Build)
+def _is_ref_deleted() -> ColumnElement[bool]:
+    """Match builds whose ref is known to be deleted."""
+    of_ref = (RefHead.repository_id == Build.repository_id, RefHead.ref == Build.ref)
+    return exists().where(*of_ref, RefHead.commit.is_(None)).correlate(Build)
 
 
 def _has_old_log(before: datetime) -> ColumnElement[bool]:
-    refs = select(func.max(Build.id)).where(~_ref_is_gone()).group_by(Build.repository_id, Build.ref)
-    newest = refs.scalar_subquery()
+    newest_of_refs = (
+        select(func.max(Build.id)).where(~_is_ref_deleted()).group_by(Build.repository_id, Build.ref)
+    )
+    newest = newest_of_refs.scalar_subquery()
     has_log = exists().where(LogChunk.build_id == Build.id)
     return and_(Build.status.in_(FINAL), Build.finished_at < before, Build.id.not_in(newest), has_log)
