@@ -12,9 +12,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 _NEEDED = {
-    "JUPYTERHUB_API_TOKEN": "the api_token that the hub's configuration gives this service",
+    "JUPYTERHUB_API_TOKEN": "the api_token of this service in the hub's configuration",
     "JUPYTERHUB_API_URL": "such as http://127.0.0.1:8081/hub/api",
-    "JUPYTERHUB_CLIENT_ID": "service- and the service's name, as in service-binder",
+    "JUPYTERHUB_CLIENT_ID": "service- and the name of the service, such as service-binder",
     "JUPYTERHUB_SERVICE_PREFIX": "such as /services/binder/",
 }
 _SCOPES = "JUPYTERHUB_OAUTH_ACCESS_SCOPES"
@@ -40,7 +40,7 @@ def validation_errors(environ: Mapping[str, str]) -> list[str]:
         found.append("jupyterhub is not installed: in a checkout of repo2hub, run pip install '.[hub]'")
     scopes = environ.get(_SCOPES)
     if scopes and not _is_list_of_scopes(scopes):
-        found.append(f'{_SCOPES} is no list such as ["access:services!service=binder"]')
+        found.append(f'{_SCOPES} must be a list such as ["access:services!service=binder"]')
     if not scopes and not environ.get("JUPYTERHUB_SERVICE_NAME"):
         found.append(
             f'neither {_SCOPES} (["access:services!service=binder"]) nor JUPYTERHUB_SERVICE_NAME is set'
@@ -67,5 +67,5 @@ def _address_errors(environ: Mapping[str, str]) -> list[str]:
         except ValueError:
             is_good = False
         if not is_good:
-            found.append(f"{name} is no address such as http://127.0.0.1:8081")
+            found.append(f"{name} must be an address such as http://127.0.0.1:8081")
     return found

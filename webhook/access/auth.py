@@ -135,7 +135,7 @@ def bearer(request: Request) -> str | None:
 def require_json(request: Request) -> None:
     """Raise HttpError for what is not JSON."""
     if request.mimetype != "application/json":
-        raise HttpError(415, "not_json", "Send JSON, with Content-Type: application/json.")
+        raise HttpError(415, "not_json", "Send the body as JSON, with Content-Type: application/json.")
 
 
 class _TokenAuthentication:
@@ -181,13 +181,13 @@ def _password(request: Request) -> str | None:
 
 
 def _token_needed() -> HttpError:
-    message = "Send one of the API tokens: Authorization: Bearer <token>."
+    message = "Authentication required: send an API token as Authorization: Bearer <token>."
     return HttpError(401, "token_needed", message, {"WWW-Authenticate": "Bearer"})
 
 
 def _password_needed() -> HttpError:
     message = (
-        "Load the page again, and give your browser one of the API tokens as the password, with any name."
+        "Authentication required: reload the page and log in with any name and an API token as the password."
     )
     challenge = 'Basic realm="repo2hub: any name, and an API token as the password", charset="UTF-8"'
     return HttpError(401, "token_needed", message, {"WWW-Authenticate": challenge})
@@ -200,15 +200,15 @@ class _LoopbackAuthentication:
             raise HttpError(
                 403,
                 "behind_proxy",
-                "Without authentication this service answers to this machine only, and a proxy says that somebody "
-                "else asks. Set REPO2HUB_AUTH=token, or let the proxy pass on the webhook alone.",
+                "Without authentication this service accepts requests from its own machine only, and this one was "
+                "forwarded by a proxy. Set REPO2HUB_AUTH=token, or forward only the webhook.",
             )
         if not is_this_machine(request.headers.get("Host", "")):
             raise HttpError(
                 403,
                 "foreign_host",
-                "Without authentication this service answers to localhost and 127.0.0.1 only. "
-                "Behind a proxy or under a name of its own it needs REPO2HUB_AUTH=token.",
+                "Without authentication this service accepts requests to localhost and 127.0.0.1 only. "
+                "To use a proxy or another host name, set REPO2HUB_AUTH=token.",
             )
         return LOCAL_USER
 
@@ -233,13 +233,17 @@ def _check_from_our_page(request: Request, public_host: str = "") -> None:
 
 
 def _check_same_site(request: Request, public_host: str = "") -> None:
-    """Raise HttpError for what another site sent. A proxy may have another Host than the browser, `public_host`."""
+    """Raise HttpError for requests from other sites. Behind a proxy, the browser's host may be `public_host`."""
     origin = request.headers.get("Origin")
     fetch_site = request.headers.get("Sec-Fetch-Site", "same-origin")
     ours = [request.headers.get("Host", ""), public_host]
     foreign = origin is not None and _site(origin) not in ours
     if foreign or fetch_site != "same-origin":
-        raise HttpError(403, "cross_site", "Another web site may not start or stop builds.")
+        raise HttpError(
+            403,
+            "cross_site",
+            "Requests from other sites cannot start or stop builds. Use the pages of this service.",
+        )
 
 
 def _site(origin: str) -> str:

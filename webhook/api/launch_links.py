@@ -48,6 +48,6 @@ def _server_path() -> str | None:
     parts = unquote(place.partition("?")[0]).replace("\\", "/").split("/")
     if len(place) > _MAX_LENGTH or not place.isprintable() or ".." in parts or "\\" in place:
         raise HttpError(
-            422, "bad_urlpath", "Write where to arrive as a path in the server, such as lab/tree/a.ipynb."
+            422, "bad_urlpath", "urlpath must be a path on the user server, such as lab/tree/a.ipynb."
         )
     return place

@@ -48,9 +48,7 @@ def parse_provider_spec(raw: str, *, git_hosts: Iterable[str], github_url: str) 
             raise HttpError(400, "bad_repository", message)
         full_name = parse_address(unquote(address), git_hosts, github_url)
         return Spec(full_name, unquote(ref) or "HEAD")
-    raise HttpError(
-        400, "unsupported_provider", f"This service knows no provider {provider[:40]!r}: use {SUPPORTED}."
-    )
+    raise HttpError(400, "unsupported_provider", f"Unknown provider {provider[:40]!r}. Use {SUPPORTED}.")
 
 
 def _host(address: str) -> str:

@@ -95,7 +95,7 @@ def parse_query(given: Mapping[str, str], github_url: str) -> BuildQuery:
     if values["repository"]:
         values["repository"] = parse_repository(values["repository"], github_url)
     if values["ref"] and not values["repository"]:
-        raise HttpError(422, "bad_ref", "Give the repository that the ref is of.")
+        raise HttpError(422, "bad_ref", "ref requires repository. Add the repository of the ref.")
     if values["ref"]:
         # Before the repository is looked for: refused only where there is one, it would tell that there is.
         parse_ref(values["ref"])

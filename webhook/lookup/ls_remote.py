@@ -114,8 +114,7 @@ class LsRemote:
                 return self._run(full_name, with_git_suffix(url), other_ref), False
         except _Moved:
             raise RepositoryMissing(
-                f"{url} leads on to another address, which is not followed. Open it in a browser, and ask for the "
-                "address that is shown then."
+                f"{url} redirects to another address. Open it in a browser and use the address that it leads to."
             ) from None
         except OSError as exc:
             log.error("ls_remote.no_git", error=str(exc))

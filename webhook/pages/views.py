@@ -132,7 +132,7 @@ class Pages:
         """Show how the service does, to admins."""
         user = self.guard.user()
         if not user.is_admin:
-            raise HttpError(403, "admins_only", "This page is for admins of the service.")
+            raise HttpError(403, "admins_only", "Only admins of this service can view this page.")
         with self.builds.database.read() as session:
             return html.page("admin.html", **overview.collect(session, self.builds.clock()))
 

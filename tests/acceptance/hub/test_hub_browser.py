@@ -145,7 +145,7 @@ def test_a_button_pressed_after_the_session_ended_leads_to_a_login_and_back(
     enter(page, behind, "bob", f"/builds/{build}")
     page.context.clear_cookies()  # as a night does, with the page left open
     page.get_by_role("button", name="Cancel").click()
-    expect(page.get_by_text("You were logged out")).to_be_visible()
+    expect(page.get_by_text("Your session has ended")).to_be_visible()
     assert behind.get(f"/api/v1/builds/{build}", API_TOKEN).json()["status"] == "queued"
     page.locator("main").get_by_role("link", name="Log in").click()
     log_in(page, "bob")

@@ -170,7 +170,7 @@ def test_a_browser_is_asked_for_a_token_as_its_password_and_then_shown_the_pages
     asked = guarded.get("/admin", headers=PAGE)
     assert asked.status_code == 401
     assert asked.headers["WWW-Authenticate"].startswith("Basic ")
-    assert "one of the API tokens as the password" in asked.text
+    assert "any name and an API token as the password" in asked.text
     for wrong in (("any name", "wrong"), ("first-token", ""), ("", "first-toke")):
         assert guarded.get("/admin", headers=PAGE, auth=wrong).status_code == 401
     assert guarded.get("/admin", headers=PAGE, auth=PASSWORD).status_code == 200

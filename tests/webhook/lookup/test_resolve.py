@@ -464,7 +464,7 @@ def test_a_redirect_of_another_server_is_not_followed_but_explained(
 ) -> None:
     with GitServer(tmp_path / "elsewhere") as elsewhere:
         elsewhere.redirect("a/b", remote_repository.url)
-        with pytest.raises(ResolveError, match="leads on to another address") as caught:
+        with pytest.raises(ResolveError, match="redirects to another address") as caught:
             resolve_with(hosts=(elsewhere.url,))("main", f"{elsewhere.url}/a/b")
         assert caught.value.code == "unknown_repository"
         assert len(elsewhere.requests) == 2  # with the suffix that GitLab redirects to, too

@@ -81,9 +81,7 @@ class HubAuthentication:
         """Return the answer to a button of a page that was open for longer than its session lasted."""
         # The button is a form of the page above: /builds/7/cancel is on /builds/7.
         page = self._login.safe_next_path(login.requested_path(request).rpartition("/")[0])
-        message = (
-            "You were logged out since this page was opened, so nothing was changed. Log in, and press again."
-        )
+        message = "Your session has ended, so nothing was changed. Log in and try again."
         link = "Log in", f"{self._base_path}login?next={quote(page, safe='/')}"
         return HttpError(401, "logged_out", message, {"WWW-Authenticate": "Bearer"}, link)
 
@@ -95,8 +93,8 @@ class HubAuthentication:
     def _check_xsrf_token(self, request: Request) -> None:
         if not xsrf.has_valid_token(request, xsrf.sign(self._secret, g.session)):
             message = (
-                "A cookie alone starts and stops nothing. Load the page again and try once more; a program sends "
-                f"a token of the hub (Authorization: Bearer <token>), a page of ours the header {xsrf.HEADER}."
+                f"The request has no valid {xsrf.HEADER} header. Reload the page and try again; scripts must send "
+                "a JupyterHub token (Authorization: Bearer <token>)."
             )
             raise HttpError(403, "xsrf", message)
 
@@ -131,8 +129,8 @@ def _accepts_pages(request: Request) -> bool:
 
 def _token_needed() -> HttpError:
     message = (
-        "Say who you are: with a token of the hub (its page Token makes one) as Authorization: Bearer <token>, "
-        "or by logging in with a browser."
+        "Authentication required: log in, or send a JupyterHub token as Authorization: Bearer <token>. You can "
+        "create a token on the hub's Token page."
     )
     return HttpError(401, "token_needed", message, {"WWW-Authenticate": "Bearer"})
 

@@ -105,7 +105,7 @@ class HubClient:
         answer = self._request("POST", self._oauth.oauth_token_url, data=asked)
         if not answer.ok:
             log.warning("hub.code_refused", status=answer.status_code, said=answer.text[:300])
-            raise HttpError(400, "login_failed", "The hub did not accept this login any more. Log in again.")
+            raise HttpError(400, "login_failed", "The login has expired. Log in again.")
         token: str = _parse_json(answer)["access_token"]
         return token
 
@@ -133,8 +133,8 @@ class HubClient:
     def _not_allowed(self, user: User) -> str:
         needed = ", ".join(sorted(self._oauth.access_scopes))
         return (
-            f"{user.name} may not use this service: the hub's admin gives it to a role with the scope {needed}, "
-            "and a token needs that scope too."
+            f"{user.name} does not have access to this service. Ask the hub's admin for a role with the scope "
+            f"{needed}; a token needs this scope too."
         )
 
     def _request(self, method: str, url: str, **sent: Any) -> requests.Response:
@@ -165,7 +165,7 @@ def _parse_json(answer: requests.Response) -> dict[str, Any]:
 
 
 def _hub_unavailable() -> HttpError:
-    message = "The hub does not say who you are; it may be restarting. Try again soon."
+    message = "Cannot verify your login because the hub does not answer. Try again in a few seconds."
     return HttpError(503, "hub_unavailable", message, _RETRY)
 
 

@@ -87,7 +87,7 @@ class Login:
     def _callback(self) -> Response:
         if error := request.args.get("error"):
             said = request.args.get("error_description", error)[:200]
-            raise HttpError(403, "login_refused", f"The hub let nobody in: {said}")
+            raise HttpError(403, "login_refused", f"The hub denied the login: {said}")
         state = request.args.get("state", "")
         verifier, next_path = self._load_login_state(state)
         session[HUB_TOKEN_KEY] = self._hub.token(request.args.get("code", ""), verifier)
@@ -103,8 +103,8 @@ class Login:
             verifier, next_path = self._cookies.loads(cookie, max_age=limit, salt=state)
         except (BadSignature, UnicodeError):
             message = (
-                "This login was not begun in this browser, took longer than ten minutes, or cookies are "
-                f"blocked. Begin again at {self._base_path}."
+                "The login took longer than ten minutes, started in another browser, or cookies are blocked. "
+                f"Start again at {self._base_path}."
             )
             raise HttpError(400, "login_unknown", message) from None
         return verifier, next_path

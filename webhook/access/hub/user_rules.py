@@ -29,7 +29,11 @@ class HubUserRules:
     def user(self, name: str, *, is_admin: bool, groups: frozenset[str]) -> User:
         """Return a user of the hub. Raises HttpError for a name that would pass for somebody else's on record."""
         if name.startswith((API_USER_NAME, _SERVICE)):
-            raise HttpError(403, "reserved_name", f"A hub's user cannot be called {name} here.")
+            raise HttpError(
+                403,
+                "reserved_name",
+                f"The user name {name} is reserved in this service. Ask the hub's admin for another one.",
+            )
         return User(name, is_admin or name in self.admins, groups, repositories=self._repositories_of(groups))
 
     def service(self, name: str, *, is_admin: bool) -> User:

@@ -54,15 +54,15 @@ def test_with_a_hub_the_service_may_listen_to_the_network(environment: pytest.Mo
     ("changes", "word"),
     [
         ({"JUPYTERHUB_API_TOKEN": ""}, "JUPYTERHUB_API_TOKEN is not set"),
-        ({"JUPYTERHUB_API_URL": "127.0.0.1:8081"}, "JUPYTERHUB_API_URL is no address"),
-        ({"JUPYTERHUB_SERVICE_URL": "http+unix://x"}, "JUPYTERHUB_SERVICE_URL is no address"),
-        ({"JUPYTERHUB_SERVICE_URL": "http://h:99999"}, "JUPYTERHUB_SERVICE_URL is no address"),
+        ({"JUPYTERHUB_API_URL": "127.0.0.1:8081"}, "JUPYTERHUB_API_URL must be an address"),
+        ({"JUPYTERHUB_SERVICE_URL": "http+unix://x"}, "JUPYTERHUB_SERVICE_URL must be an address"),
+        ({"JUPYTERHUB_SERVICE_URL": "http://h:99999"}, "JUPYTERHUB_SERVICE_URL must be an address"),
         ({"JUPYTERHUB_CLIENT_ID": ""}, "JUPYTERHUB_CLIENT_ID is not set"),
         ({"JUPYTERHUB_SERVICE_PREFIX": ""}, "JUPYTERHUB_SERVICE_PREFIX is not set"),
         ({"JUPYTERHUB_SERVICE_NAME": ""}, "nor JUPYTERHUB_SERVICE_NAME"),
-        ({"JUPYTERHUB_OAUTH_ACCESS_SCOPES": "{}"}, "JUPYTERHUB_OAUTH_ACCESS_SCOPES is no list"),
-        ({"JUPYTERHUB_OAUTH_ACCESS_SCOPES": "[1]"}, "JUPYTERHUB_OAUTH_ACCESS_SCOPES is no list"),
-        ({"JUPYTERHUB_OAUTH_ACCESS_SCOPES": "[]"}, "JUPYTERHUB_OAUTH_ACCESS_SCOPES is no list"),
+        ({"JUPYTERHUB_OAUTH_ACCESS_SCOPES": "{}"}, "JUPYTERHUB_OAUTH_ACCESS_SCOPES must be a list"),
+        ({"JUPYTERHUB_OAUTH_ACCESS_SCOPES": "[1]"}, "JUPYTERHUB_OAUTH_ACCESS_SCOPES must be a list"),
+        ({"JUPYTERHUB_OAUTH_ACCESS_SCOPES": "[]"}, "JUPYTERHUB_OAUTH_ACCESS_SCOPES must be a list"),
     ],
 )
 def test_what_is_missing_or_wrong_is_named(
