@@ -1,5 +1,5 @@
-# Two commands are enough on a new Debian or Ubuntu machine: `make run` and `make test`. The scripts in machine/
-# install what is missing, start an engine if none answers, and stop what they started.
+# On a new Debian or Ubuntu machine, `make run` and `make test` need no preparation: the scripts in machine/ install what is
+# missing, start a container engine if none is running, and stop what they started.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -12,20 +12,20 @@ WORKERS := 4
 COMPILE := .venv/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-emit-index-url --no-emit-find-links
 
-# Some containers come with it set; then each of the hundreds of processes of a test run compiles the sources anew.
+# Some containers set it. Each of the hundreds of processes of a test run would then compile all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run hub test test-fast check bench screenshots lock format texts clean
 
-help: ## Show this list
+help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: ## See it work: from a signed push to a running JupyterLab, then stay up until Ctrl-C
+run: ## Run the demo: from a signed push to a running JupyterLab, until Ctrl-C
 	@machine/packages git ca-certificates
 	@machine/venv
 	@machine/with-engine $(PYTHON) -m demo
 
-hub: ## Try the launcher: a JupyterHub with DockerSpawner, ready to log in, until Ctrl-C
+hub: ## Run a JupyterHub with DockerSpawner and the launcher, ready to log in, until Ctrl-C
 	@machine/packages git ca-certificates
 	@machine/venv
 	@machine/node-packages
@@ -53,35 +53,35 @@ check: ## Check format, lint, types, imports, migrations and scripts
 	machine/migrations-check
 	find machine -maxdepth 1 -type f -exec shellcheck .ci/run {} +
 
-bench: ## Measure builds, lookups and deliveries against their plain alternatives; NAMES=lookup for some of them
+bench: ## Run the benchmarks beside plain alternatives; NAMES="lookup badge" runs only these
 	@machine/packages git ca-certificates docker-registry postgresql wrk
 	@machine/venv
 	@machine/node-packages
 	@machine/with-engine $(PYTHON) -m bench $(NAMES)
 
-screenshots: ## Take the pictures of docs/images from running systems
+screenshots: ## Take the screenshots of docs/images from running systems
 	@machine/packages git ca-certificates chromium
 	@machine/venv
 	@machine/node-packages
 	@machine/with-engine $(PYTHON) -m tests.acceptance.screenshots docs/images
 
-texts: ## Renew tests/texts/user_facing_texts.txt, the list of all texts that users see
+texts: ## Update tests/texts/user_facing_texts.txt, the list of all texts that users see
 	@machine/venv
 	$(PYTHON) -m tests.texts
 
-lock: ## Bring the lock files up to date with pyproject.toml; UPGRADE=--upgrade takes newer releases
+lock: ## Update the lock files from pyproject.toml; UPGRADE=--upgrade also upgrades packages
 	@machine/venv
 	$(COMPILE) $(UPGRADE) --all-extras --group dev -o requirements.lock
 	$(COMPILE) $(UPGRADE) --extra builder --extra postgresql --constraint requirements.lock -o requirements-builder.lock
 	echo 'jupyterhub>=5.2,<6' | $(COMPILE:pyproject.toml=-) $(UPGRADE) -o requirements-jupyterhub5.lock
 	$(COMPILE) $(UPGRADE) --extra web --extra hub --extra postgresql --constraint requirements.lock -o requirements-web.lock
-	@! grep -n '://' requirements*.lock || { echo 'a lock file names a registry'; exit 1; }
+	@! grep -n '://' requirements*.lock || { echo 'a lock file contains the address of a registry'; exit 1; }
 
-format: ## Put the code in its form
+format: ## Format the code
 	@machine/venv
 	.venv/bin/ruff format
 	.venv/bin/ruff check --fix
 
-clean: ## Remove what the other commands made in this folder (caches outside it stay)
+clean: ## Remove generated files from this folder; caches outside of it are kept
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache machine/npm/node_modules
 	find . -name __pycache__ -prune -exec rm -rf {} +

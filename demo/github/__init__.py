@@ -1,1 +1,1 @@
-"""A stand-in for GitHub: repositories over HTTP, and signed deliveries."""
+"""A stand-in for GitHub, for the demo, tests and benchmarks: repositories over HTTP, and signed deliveries."""

@@ -1,4 +1,4 @@
-"""A bare repository that is written by program, for the stand-in of GitHub (`git_server.py`)."""
+"""A bare repository of the git server, written by program."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ _FIRST_DATE = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class BareRepository:
-    """A repository of the server, written with git's plumbing: no work tree, no configuration of the machine."""
+    """A repository of the git server, written with git's plumbing. It ignores the machine's git configuration."""
 
     def __init__(self, path: Path, full_name: str, url: str) -> None:
         self.path = path
@@ -23,10 +23,10 @@ class BareRepository:
         self._git(
             "init", "--quiet", "--bare", "--template=", "--initial-branch=main", str(path), inside=False
         )
-        # As on GitHub: any object may be asked for, reachable or not.
+        # As on GitHub, any object can be fetched, reachable or not.
         self._git("config", "uploadpack.allowAnySHA1InWant", "true")
         self._git("config", "uploadpack.allowFilter", "true")
-        # A test may want a tree that git itself would not make.
+        # Tests need trees that git refuses to write by default.
         self._git("config", "core.protectNTFS", "false")
 
     def commit(
@@ -43,9 +43,9 @@ class BareRepository:
     ) -> str:
         """Add a commit to a branch and return its hash.
 
-        `files` are put over those of the first parent (None removes one); `links` maps paths to targets,
-        `submodules` paths to commits. `parents`: the branch's head by default; () starts anew.
-        The same arguments give the same hash.
+        `files` replace those of the first parent (None removes a file); `links` maps paths to targets,
+        `submodules` paths to commits. `parents` is the branch's head by default; () makes a root commit. The
+        same arguments give the same hash.
         """
         if parents is None:
             head = self.head(branch)
@@ -67,11 +67,11 @@ class BareRepository:
         return commit
 
     def branch(self, name: str, commit: str) -> None:
-        """Make a branch, or move it (a force push)."""
+        """Create a branch or move it, like a force push."""
         self._git("update-ref", f"refs/heads/{name}", commit)
 
     def tag(self, name: str, *, commit: str | None = None, annotated: bool = False) -> str:
-        """Tag a commit (the head of main by default) and return the hash that the ref then has."""
+        """Tag a commit (by default the head of main) and return the hash of the tag's ref."""
         target = commit or self._git("rev-parse", "refs/heads/main")
         if annotated:
             date = f"{int(_FIRST_DATE.timestamp())} +0000"
@@ -87,11 +87,11 @@ class BareRepository:
         self._git("update-ref", "-d", ref)
 
     def set_ref(self, ref: str, commit: str) -> None:
-        """Set any full ref, such as refs/pull/1/head."""
+        """Create or move a full ref, such as refs/pull/1/head."""
         self._git("update-ref", ref, commit)
 
     def head(self, branch: str = "main") -> str | None:
-        """Return the commit of a branch, None when there is no such branch."""
+        """Return the commit of a branch, or None if the branch does not exist."""
         return self._git("for-each-ref", "--format=%(objectname)", f"refs/heads/{branch}") or None
 
     def _entry(self, path: str, content: str | bytes | None, executable: frozenset[str]) -> str:

@@ -1,7 +1,6 @@
-"""Sending a push delivery as GitHub sends it: complete, signed, with its headers.
+"""Send a push delivery as GitHub does: the complete payload, signed, with its headers.
 
-For the demo and the acceptance tests, whose GitHub is `demo/github/git_server.py`. Fields and headers are those of
-GitHub's page "Webhook events and payloads", event push.
+Fields and headers are those of GitHub's page "Webhook events and payloads", event push.
 """
 
 import hashlib
@@ -28,9 +27,9 @@ def push_payload(
     private: bool = False,
     provider_id: int | None = None,
 ) -> dict[str, Any]:
-    """Return the payload of a push of `commit` to `ref`; an all-zero commit is the deletion of the ref.
+    """Return the payload of a push of `commit` to `ref`; ZERO_COMMIT deletes the ref.
 
-    `pushed_at` is in seconds since 1970. The repository's number is made from its name where none is given.
+    `pushed_at` is in seconds since 1970. By default the repository's id is derived from its name.
     """
     author = {"name": "Ada", "email": "ada@example.org", "username": "ada"}
     head = {
@@ -86,7 +85,7 @@ def deliver(
     guid: str | None = None,
     timeout: float = 10,
 ) -> requests.Response:
-    """Post a delivery, signed over its bytes, and return the answer; GitHub waits 10 s too."""
+    """Send a signed delivery and return the response. GitHub also waits 10 s for it."""
     body = json.dumps(payload, separators=(",", ":")).encode()
     signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
     headers = {

@@ -1,10 +1,9 @@
-"""A stand-in for GitHub's git side, on one machine and on loopback only: for the demo and for tests.
+"""A git server on loopback that behaves like GitHub's, for the demo and for tests.
 
-It is git's own server, `git http-backend`, behind a small HTTP server, over bare repositories below one folder.
-It behaves as GitHub does where that matters to us: names are case-insensitive, with or without `.git`; any commit
-may be fetched by its hash; who brings no token is told 401 about a private repository as about one that does not
-exist; a renamed one redirects. It is not GitHub: there is no API, no web page and no webhook, and it must never be
-put on a network.
+It is git's own server, `git http-backend`, behind a small HTTP server, for bare repositories in one folder. As
+on GitHub, names are case-insensitive, with or without `.git`; any commit can be fetched by its hash; without a
+token, a private repository gets the same 401 as one that does not exist; and a renamed repository redirects. It
+has no API, no web pages and no webhooks, and must never be exposed to a network.
 """
 
 import base64
@@ -27,10 +26,10 @@ _CHALLENGE = {"WWW-Authenticate": 'Basic realm="GitHub"'}
 
 @dataclass
 class GitServer:
-    """Serves the repositories below `root` at http://127.0.0.1:<port>/<org>/<repo>.
+    """Serves the repositories in `root` at http://127.0.0.1:<port>/<org>/<repo>.
 
-    `requests` lists what was asked for, as "METHOD path?query"; `authorized` lists the paths that came with
-    credentials, right or wrong. With `suffix_redirects` a name without `.git` redirects to the one with it, as at
+    `requests` lists all requests as "METHOD path?query"; `authorized` lists the paths of requests with
+    credentials, valid or not. With `suffix_redirects` a name without `.git` redirects to the one with it, as on
     GitLab. Use it as a context manager, or with `start` and `stop`.
     """
 
@@ -48,7 +47,7 @@ class GitServer:
 
     @property
     def url(self) -> str:
-        """The address that stands for https://github.com; RuntimeError while the server is not started."""
+        """The address instead of https://github.com. Raises RuntimeError if the server is not started."""
         if self._http is None:
             raise RuntimeError("the git server is not started")
         return f"http://127.0.0.1:{self._http.server_address[1]}"
@@ -81,7 +80,7 @@ class GitServer:
         self.stop()
 
     def create(self, full_name: str, *, token: str | None = None) -> BareRepository:
-        """Make an empty repository; with a `token` it is private, and read with this token only."""
+        """Create an empty repository; with a `token` it is private and can only be read with this token."""
         key = full_name.lower()
         path = self.root / f"{key}.git"
         shutil.rmtree(path, ignore_errors=True)
@@ -92,14 +91,14 @@ class GitServer:
         return self._repositories[key]
 
     def make_private(self, full_name: str, token: str) -> None:
-        """Let a public repository be read with this token only, from now on."""
+        """Make a public repository private; it can only be read with this token."""
         self._tokens[full_name.lower()] = token
 
     def delete(self, full_name: str) -> None:
         shutil.rmtree(self._repositories.pop(full_name.lower()).path)
 
     def rename(self, old: str, new: str) -> None:
-        """Give a repository a new name; the old one redirects, as GitHub does it."""
+        """Rename a repository; the old name redirects, as on GitHub."""
         key, repository = new.lower(), self._repositories.pop(old.lower())
         path = self.root / f"{key}.git"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,7 +110,7 @@ class GitServer:
             self._tokens[key] = token
 
     def redirect(self, full_name: str, url: str) -> None:
-        """Answer for a name with a redirect to any URL (GitHub never leads to another host; a test may)."""
+        """Redirect a name to any URL. GitHub never redirects to another host, but tests need it."""
         self._renamed[full_name.lower()] = url
 
     def find(self, full_name: str) -> BareRepository | None:
@@ -122,7 +121,7 @@ class GitServer:
 
     @contextmanager
     def stalled(self) -> Iterator[None]:
-        """Take requests and answer none of them while the block runs, as a GitHub in trouble does."""
+        """Accept requests but answer none of them while the block runs, as GitHub does during an outage."""
         self._is_open.clear()
         try:
             yield
@@ -130,11 +129,11 @@ class GitServer:
             self._is_open.set()
 
     def wait_until_open(self) -> None:
-        """Return when requests are answered; after two minutes at most."""
+        """Wait until requests are answered, for at most two minutes."""
         self._is_open.wait(120)
 
     def is_authorized(self, full_name: str, authorization: str) -> bool:
-        """Tell whether a private repository may be read with this Authorization header."""
+        """Return whether a repository can be read with this Authorization header."""
         token = self._tokens.get(full_name.lower())
         if token is None:
             return True
@@ -146,13 +145,13 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing of clients that hang up: fetches are stopped half-way all the time here."""
+        """Print nothing if a client disconnects, which tests do all the time."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)  # type: ignore[arg-type]
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """One request: found, allowed, then handed to `git http-backend` as a CGI program."""
+    """Handles a request: find the repository, check access, run `git http-backend` as a CGI program."""
 
     git: GitServer
     protocol_version = "HTTP/1.1"
@@ -164,7 +163,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._serve()
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing: `GitServer.requests` is the log."""
+        """Print nothing: `GitServer.requests` is the log."""
 
     def _serve(self) -> None:
         body = self._body()
@@ -177,8 +176,8 @@ class _Handler(BaseHTTPRequestHandler):
         if authorization:
             self.git.authorized.append(parts.path)
         if target := self.git.redirect_target(full_name):
-            place = target if "://" in target else f"{self.git.url}/{target}"
-            self._answer(301, {"Location": f"{place}/{service}?{parts.query}"})
+            base = target if "://" in target else f"{self.git.url}/{target}"
+            self._answer(301, {"Location": f"{base}/{service}?{parts.query}"})
         elif self.git.suffix_redirects and not name.endswith(".git"):
             self._answer(301, {"Location": f"{self.git.url}/{org}/{name}.git/{service}?{parts.query}"})
         elif not self.git.is_authorized(full_name, authorization):
@@ -222,6 +221,6 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
-        with suppress(ConnectionError):  # a client that was stopped does not wait
+        with suppress(ConnectionError):  # the client has disconnected
             self.end_headers()
             self.wfile.write(content)

@@ -1,4 +1,4 @@
-"""The stand-in for GitHub's git side: what the other tests and the demo rely on."""
+"""The git server behaves like GitHub's where other tests and the demo depend on it."""
 
 import subprocess
 from http.client import HTTPConnection
@@ -42,13 +42,13 @@ def test_branches_tags_and_head_are_listed(github: GitServer) -> None:
 
 
 @pytest.mark.parametrize("name", ["Org/Repo", "org/repo", "ORG/REPO.git"])
-def test_names_are_found_in_any_case_with_and_without_their_ending(github: GitServer, name: str) -> None:
+def test_names_are_case_insensitive_with_and_without_git_suffix(github: GitServer, name: str) -> None:
     commit = github.create("Org/Repo").commit({"a": "1"})
     assert ls_remote(f"{github.url}/{name}")["HEAD"] == commit
     assert github.requests[0] == f"GET /{name}/info/refs?service=git-upload-pack"
 
 
-def test_the_same_files_give_the_same_hash(github: GitServer) -> None:
+def test_the_same_files_have_the_same_hash(github: GitServer) -> None:
     one, other = github.create("org/one"), github.create("org/other")
     files: dict[str, str | bytes | None] = {"a": "1", "b": b"\0"}
     assert one.commit(files) == other.commit(files)
@@ -56,7 +56,7 @@ def test_the_same_files_give_the_same_hash(github: GitServer) -> None:
     assert one.commit({"c": "x"}) != other.commit({"c": "y"})
 
 
-def test_a_repository_that_is_gone_or_private_says_the_same(github: GitServer) -> None:
+def test_deleted_and_private_repositories_get_the_same_response(github: GitServer) -> None:
     github.create("org/gone").commit({"a": "1"})
     github.create("org/private", token="ghs_0123456789").commit({"a": "1"})
     github.delete("org/gone")
@@ -66,7 +66,7 @@ def test_a_repository_that_is_gone_or_private_says_the_same(github: GitServer) -
         assert "uthentication failed" in caught.value.stderr or "could not read" in caught.value.stderr
 
 
-def test_the_server_cannot_be_asked_for_files_outside_its_repositories(github: GitServer) -> None:
+def test_files_outside_of_repositories_are_not_served(github: GitServer) -> None:
     github.create("org/repo").commit({"a": "1"})
     statuses = []
     for path in ("/org/../../etc/passwd", "/org/repo/../../../etc/passwd", "/", "/org", "/org/repo/config"):
