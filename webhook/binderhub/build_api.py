@@ -119,7 +119,7 @@ class BinderHubApi:
     def _parse_request(self) -> BinderHubRequest:
         """Read the request. Raises HttpError."""
         if request.method not in ("GET", "HEAD"):
-            raise HttpError(405, "method_not_allowed", "Ask with GET.")
+            raise HttpError(405, "method_not_allowed", "Use GET.")
         only = request.args.get("build_only", "").lower() == "true"
         # BinderHub asks this of all. httpx and others send */*, and who says build_only knows what this is.
         if not only and CONTENT_TYPE not in request.accept_mimetypes.values():
@@ -140,7 +140,7 @@ class BinderHubApi:
         build_request = binder_request.request
         found = self.builds.find_image(build_request, max_age=BUILD_MAX_AGE)
         if isinstance(found, Miss) and found.state == "unknown_ref" and build_request.ref in _RENAMED:
-            message = f"There is no {build_request.ref}. Trying again with HEAD..."
+            message = f"Branch {build_request.ref} not found. Retrying with HEAD..."
             events.first.append(event("waiting", message))
             found = self.builds.find_image(replace(build_request, ref="HEAD"), max_age=BUILD_MAX_AGE)
         if isinstance(found, Hit):
@@ -151,7 +151,7 @@ class BinderHubApi:
         if found.resolved is None:
             raise ResolveError(found.state, found.message)
         if found.resolved.stale:
-            message = f"{_server(found)} cannot be reached; going on with the last known commit."
+            message = f"{_server(found)} cannot be reached; using the last known commit."
             events.first.append(event("waiting", message))
         build_id = self._build_of(found, found.resolved, binder_request, events)
         if build_id is not None:
@@ -189,8 +189,8 @@ class BinderHubApi:
             return None
         seconds = max(0, round((again - now).total_seconds()))
         ago = round((now - build.finished_at).total_seconds())
-        told = f"This commit was tried {ago} s ago and did not build; its log follows."
-        told += f" It can be asked for again in {seconds} s." if seconds else ""
+        told = f"The last build of this commit ended {ago} s ago without an image; its log follows."
+        told += f" You can request it again in {seconds} s." if seconds else ""
         which = {"build_id": build.id, "again_at": utc_isoformat(again), "cached": True}
         return build.id, event("waiting", told, which)
 
@@ -224,10 +224,12 @@ class BinderHubApi:
             events.log = self.streams.open(build_id, START, binder_request.request.user, binder_request.form)
         except LimitReached as exc:
             self.metrics.count_refused_viewer()
-            message = f"{exc.reason}. Ask again in a minute; build {build_id} goes on meanwhile."
+            message = f"{exc.reason}. Request it again in a minute; build {build_id} continues."
             raise HttpError(exc.status, "too_many_streams", message, {"Retry-After": "60"}) from None
         if events.log is None:
-            raise HttpError(410, "unknown_build", "The build is not on record any more. Ask again.")
+            raise HttpError(
+                410, "unknown_build", "The record of this build was removed. Request the image again."
+            )
         # A browser that reconnects says which build it means.
         events.first.append(f"id: {build_id}\n\n".encode())
 
@@ -247,10 +249,10 @@ class BinderHubApi:
             return self._refusal(exc)
         if isinstance(exc, OperationalError | InterfaceError | PoolTimeout):
             log.error("binder.database_away", error=type(exc).__name__, exc_info=exc)
-            message = "The database of the service does not answer. Ask again soon."
+            message = "The service cannot reach its database. Try again in a few seconds."
             return failed(message, status_code=503, retry=RETRY_BROKEN)
         log.error("binder.failed", error=type(exc).__name__, exc_info=exc)
-        message = "Something went wrong in the service; its log says what. Tell its admin."
+        message = "The service ran into an unexpected error. An admin can find the details in its log."
         return failed(message, status_code=500)
 
     def _refusal(self, exc: HttpError) -> bytes:

@@ -110,7 +110,7 @@ def test_a_branch_that_was_renamed_is_looked_for_at_head(
     ask: Ask, records: Records, remote_repository: BareRepository
 ) -> None:
     request = ask("gh/org/repo/master")
-    assert "Trying again with HEAD" in request.until("HEAD")["message"]
+    assert "Retrying with HEAD" in request.until("HEAD")["message"]
     assert request.until("Waiting")["ref"] == "refs/heads/main"
 
 
@@ -219,7 +219,7 @@ def test_a_failure_is_replayed_to_who_asks_again_soon(
     *_, last = first.ended()
     clock.now += timedelta(seconds=20)
     told, chunk, again = ask("gh/org/repo/main").ended()
-    assert "tried 20 s ago" in told["message"] and "asked for again in 40 s" in told["message"]
+    assert "ended 20 s ago" in told["message"] and "request it again in 40 s" in told["message"]
     assert chunk["message"] == "Collecting nunpy\n"
     assert again == last and last["message"] == "No package nunpy.\n" and last["cause"] == "package_not_found"
     assert build_count(database) == 1
@@ -321,7 +321,7 @@ def test_while_github_is_away_nothing_is_built_of_a_guess(
     github.stop()
     joined = restarted("gh/org/repo/main")
     assert joined.until("Waiting")["build_id"] == build
-    assert "going on with the last known commit" in joined.so_far[0]["message"]
+    assert "using the last known commit" in joined.so_far[0]["message"]
     records.fail(build)
     joined.ended()
     clock.now += timedelta(hours=1)
