@@ -233,7 +233,7 @@ def test_each_failure_makes_the_wait_longer_and_a_success_makes_it_short_again(
         records.fail(request.until("Waiting")["build_id"])
         request.ended()
         clock.now += timedelta(minutes=minutes, seconds=-1)
-        assert "tried" in ask("gh/org/repo/main").ended()[0]["message"]
+        assert "without an image" in ask("gh/org/repo/main").ended()[0]["message"]
         clock.now += timedelta(seconds=1)
     request = ask("gh/org/repo/main")
     records.succeed(request.until("Waiting")["build_id"])
@@ -338,7 +338,7 @@ def test_the_viewer_above_the_cap_is_told_when_to_come_back(
     first.until("Waiting")
     second = Request(app.test_client(), "/build/gh/org/repo/main?build_only=true", EVENTS).ended()[-1]
     assert (second["phase"], second["status_code"], second["retry_after"]) == ("failed", 503, 60)
-    assert f"build {build} goes on" in second["message"]
+    assert f"build {build} continues" in second["message"]
     app.extensions[STREAMS].close()
     last = first.ended()[-1]
     assert last["status_code"] == 503 and "restarting" in last["message"]
