@@ -1,7 +1,6 @@
-"""The whole of it on one machine: a GitHub stand-in, a registry, the service's real processes, a real engine."""
+"""What acceptance tests share: a GitHub stand-in, a registry, the service's processes, the engine, a browser."""
 
 import os
-import subprocess
 import uuid
 from collections.abc import Callable, Iterator
 
@@ -12,21 +11,16 @@ from playwright.sync_api import Browser
 from demo.github.bare_repository import BareRepository
 from demo.github.git_server import GitServer
 from tests.acceptance.standstill import Standstill
-from tests.conftest import ROOT
 from tests.support.browser import chromium
+from tests.support.images import make_base_image, remove_images
 from tests.support.registry import Registry
 from tests.support.service import Service
 
 
 @pytest.fixture(scope="session")
 def base_image() -> str:
-    """An image to build on: of Debian packages where no registry is in reach."""
-    given = os.environ.get("REPO2HUB_BASE_IMAGE")
-    if given:
-        return given
-    script = str(ROOT / "machine" / "base-image")
-    made = subprocess.run([script], check=True, stdout=subprocess.PIPE, text=True, timeout=900)
-    return made.stdout.strip().splitlines()[-1]
+    """An image to build on: REPO2HUB_BASE_IMAGE, or the one that `machine/base-image` makes."""
+    return os.environ.get("REPO2HUB_BASE_IMAGE") or make_base_image()
 
 
 @pytest.fixture(scope="session")
@@ -40,10 +34,8 @@ def engine() -> Iterator[docker.DockerClient]:
 @pytest.fixture(scope="module")
 def github(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
     """GitHub's git side: `git http-backend` over bare repositories."""
-    server = GitServer(tmp_path_factory.mktemp("github"))
-    server.start()
-    yield server
-    server.stop()
+    with GitServer(tmp_path_factory.mktemp("github")) as server:
+        yield server
 
 
 @pytest.fixture
@@ -77,15 +69,12 @@ def start_service(
     yield start
     for service in started:
         service.stop_all()
-        for image in engine.api.images():
-            for tag in image["RepoTags"] or []:
-                if service.settings["IMAGE_PREFIX"] in tag:
-                    engine.api.remove_image(tag, force=True)
+        remove_images(engine, service.settings["IMAGE_PREFIX"])
 
 
 @pytest.fixture(scope="module")
 def service(start_service: Start) -> Service:
-    """The service on its defaults, with the uv buildpack in front."""
+    """The service with its default settings and the uv buildpack."""
     return start_service()
 
 

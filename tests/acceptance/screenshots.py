@@ -4,7 +4,6 @@ The commits, numbers and times in those of the status pages are made up by `buil
 that of a real hub, and what is built on it is really built.
 """
 
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -16,8 +15,8 @@ from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from tests.acceptance.launcher.hub_with_launcher import NOTEBOOK, Launcher, launcher
 from tests.acceptance.pages.builds_of_a_year import Year, service_with_a_year
-from tests.conftest import ROOT
 from tests.support.browser import LIMIT, chromium
+from tests.support.images import make_base_image
 
 _DESK: ViewportSize = {"width": 1200, "height": 760}
 _PHONE: ViewportSize = {"width": 390, "height": 760}
@@ -112,9 +111,7 @@ def _take_spawn_page(folder: Path, browser: Browser) -> None:
 @contextmanager
 def _hub(browser: Browser) -> Iterator[Launcher]:
     """Give a hub with images that are ready, a repository that takes its time and one that fails."""
-    script = str(ROOT / "machine" / "base-image")
-    made = subprocess.run([script], check=True, stdout=subprocess.PIPE, text=True, timeout=900)
-    base_image = made.stdout.strip().splitlines()[-1]
+    base_image = make_base_image()
     with (
         tempfile.TemporaryDirectory() as data,
         closing(docker.from_env(timeout=120)) as engine,

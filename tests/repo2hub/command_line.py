@@ -3,8 +3,6 @@
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +12,7 @@ from click.testing import CliRunner
 
 from repo2hub.cli import main
 from tests.support.registry import free_port
+from tests.support.waiting import wait_until
 
 REPO2HUB = str(Path(sys.executable).with_name("repo2hub"))
 
@@ -27,13 +26,6 @@ def run(*words: str, **environ: str) -> tuple[int, str, str]:
 def clean_environment(**settings: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("REPO2HUB_")}
     return kept | {f"REPO2HUB_{name}": value for name, value in settings.items()}
-
-
-def wait_until(condition: Callable[[], bool], limit: float = 60) -> None:
-    deadline = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < deadline, "the condition was not met in time"
-        time.sleep(0.05)
 
 
 def is_up(url: str) -> bool:

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from demo.github.git_server import GitServer
-from tests.conftest import ROOT
+from tests.support.images import make_base_image
 from tests.support.service import Service
 
 SELECTED = "check_accept or (test_build_only and not fail) or build_fail"
@@ -23,7 +23,7 @@ def main() -> int:
     if not checkout or not python:
         print("Set REPO2HUB_BINDERHUB and REPO2HUB_BINDERHUB_PYTHON; see CONTRIBUTING.md.", file=sys.stderr)
         return 2
-    base_image = os.environ.get("REPO2HUB_BASE_IMAGE") or _base_image()
+    base_image = os.environ.get("REPO2HUB_BASE_IMAGE") or make_base_image()
     with tempfile.TemporaryDirectory() as folder, GitServer(Path(folder) / "github") as github:
         service = Service(Path(folder) / "service", github.url, base_image)
         good = github.create("binderhub-ci-repos/cached-minimal-dockerfile")
@@ -40,11 +40,6 @@ def main() -> int:
 def _run(checkout: str, python: str, url: str) -> int:
     argv = [python, "-m", "pytest", "-o", "addopts=", "-v", "binderhub/tests/test_build.py", "-k", SELECTED]
     return subprocess.run(argv, cwd=checkout, env=os.environ | {"BINDER_URL": url}, check=False).returncode
-
-
-def _base_image() -> str:
-    made = subprocess.run([ROOT / "machine" / "base-image"], check=True, stdout=subprocess.PIPE, text=True)
-    return made.stdout.strip().splitlines()[-1]
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Commit statuses and notifications of real builds, while GitHub's API answers and while it hangs."""
 
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -11,6 +10,7 @@ from tests.acceptance.conftest import Start
 from tests.support.github_api import TOKEN, GitHubApi
 from tests.support.service import LIMIT, SECRET, Service
 from tests.support.stand_in import Answer, StandIn
+from tests.support.waiting import wait_until
 from webhook.github import signature
 
 pytestmark = pytest.mark.engine
@@ -42,11 +42,9 @@ def service(start_service: Start, api: GitHubApi, receiver: StandIn) -> Service:
     )
 
 
-def wait_until(is_so: Callable[[], bool], service: Service) -> None:
-    deadline = time.monotonic() + LIMIT
-    while not is_so():
-        assert time.monotonic() < deadline, service.log_path("builder").read_text()[-4000:]
-        time.sleep(0.1)
+def wait_for(is_so: Callable[[], object], service: Service) -> None:
+    """Wait for a report of the service's builder."""
+    wait_until(is_so, LIMIT, lambda: service.log_path("builder").read_text()[-4000:])
 
 
 def states(api: GitHubApi, name: str, commit: str) -> list[str]:
@@ -59,7 +57,7 @@ def test_a_failed_and_a_successful_build_are_reported_to_the_commit_and_the_rece
     name = repository.full_name
     bad = repository.commit(service.dockerfile("exit 3"))
     build = service.wait_for(service.push(name, bad)["build"])
-    wait_until(lambda: states(api, name, bad)[-1:] == ["failure"], service)
+    wait_for(lambda: states(api, name, bad)[-1:] == ["failure"], service)
     assert api.of(name, bad)[-1][1] == build["message"][:140]
     assert (
         api.statuses[name, bad][0]["target_url"]
@@ -67,7 +65,7 @@ def test_a_failed_and_a_successful_build_are_reported_to_the_commit_and_the_rece
     )
     good = repository.commit(service.dockerfile("true"))
     service.wait_for(service.push(name, good)["build"], "succeeded")
-    wait_until(lambda: states(api, name, good)[-1:] == ["success"], service)
+    wait_for(lambda: states(api, name, good)[-1:] == ["success"], service)
     for commit in (bad, good):  # an early one may have been overtaken; none came twice
         assert states(api, name, commit)[:-1] in ([], ["pending"])
 
@@ -75,7 +73,7 @@ def test_a_failed_and_a_successful_build_are_reported_to_the_commit_and_the_rece
         told = [asked.json() for asked in receiver.asked]
         return [one["event"] for one in told if one["build"]["commit"] == good]
 
-    wait_until(lambda: len(heard()) == 3, service)
+    wait_for(lambda: len(heard()) == 3, service)
     assert heard() == ["build.queued", "build.running", "build.succeeded"]
     keys = signature.hmac_keys([NOTIFY_SECRET])
     for asked in receiver.asked:
@@ -101,7 +99,7 @@ def test_builds_go_on_while_github_hangs_and_another_builder_reports_them_later(
     api.always = None
     api.let_go()
     service.start("builder")
-    wait_until(lambda: all(states(api, name, commit)[-1:] == ["success"] for commit in commits), service)
+    wait_for(lambda: all(states(api, name, commit)[-1:] == ["success"] for commit in commits), service)
 
 
 def test_a_pull_request_of_a_fork_is_built_for_the_repository_it_targets(
@@ -120,5 +118,5 @@ def test_a_pull_request_of_a_fork_is_built_for_the_repository_it_targets(
     assert answer.status_code == 202, answer.text
     build = service.wait_for(answer.json()["build"], "succeeded")
     assert (build["repository"], build["ref"], build["commit"]) == (name, "refs/pull/1/head", proposed)
-    wait_until(lambda: states(api, name, proposed)[-1:] == ["success"], service)
+    wait_for(lambda: states(api, name, proposed)[-1:] == ["success"], service)
     assert service.image(name)["commit"] == first

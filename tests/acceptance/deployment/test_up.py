@@ -17,6 +17,7 @@ from demo.github.delivery import deliver, push_payload
 from demo.github.git_server import GitServer
 from tests.acceptance.ask_image import ask
 from tests.acceptance.leftovers import nothing_is_left, running_commands
+from tests.support.images import remove_images
 from tests.support.service import Service
 
 pytestmark = pytest.mark.engine
@@ -31,10 +32,7 @@ def service(
     yield Service(
         tmp_path / "data", github.url, base_image, {"IMAGE_PREFIX": prefix, "WEBHOOK_SECRETS": ""}, {}
     )
-    for image in engine.images.list():
-        for tag in image.tags:
-            if tag.startswith(prefix):
-                engine.images.remove(tag, force=True)
+    remove_images(engine, prefix)
 
 
 def push(service: Service, repository: BareRepository, command: str) -> int:

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 from demo.github.bare_repository import BareRepository
 from demo.github.git_server import GitServer
 from tests.acceptance.hub.hub_service import API_TOKEN, Behind, behind_hub
-from tests.support.browser import LIMIT, chromium
+from tests.support.browser import LIMIT
 from tests.support.hub import ADMIN
 
 TOKEN = "token-that-reads-what-is-private"
@@ -23,12 +23,6 @@ def behind(tmp_path_factory: pytest.TempPathFactory, github: GitServer) -> Itera
     with behind_hub(tmp_path_factory.mktemp("behind"), github.url, **settings) as behind:
         behind.hub.add_user("alice", "lab")
         yield behind
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from repo2hub_launcher import bridge_address
 from tests.conftest import ROOT
 from tests.support.browser import LIMIT
 from tests.support.hub import External, Hub
+from tests.support.images import remove_images
 from tests.support.registry import free_port
 from tests.support.service import SECRET, Service
 
@@ -160,7 +161,7 @@ def launcher(
             service.stop_all()
             for container in engine.containers.list(all=True, filters={"name": CONTAINERS}):
                 container.remove(force=True)
-            _remove_images(engine, service.settings["IMAGE_PREFIX"])
+            remove_images(engine, service.settings["IMAGE_PREFIX"])
 
 
 def _service(folder: Path, github: GitServer, base_image: str, external: External, hub: str) -> BehindHub:
@@ -205,10 +206,3 @@ def _hub_environ(folder: Path, hub: Hub, external: External) -> dict[str, str]:
         "REPO2HUB_SERVICE_URL": service,
         "REPO2HUB_TOKEN_FILE": str(token),
     }
-
-
-def _remove_images(engine: docker.DockerClient, prefix: str) -> None:
-    for image in engine.api.images():
-        for tag in image["RepoTags"] or []:
-            if tag.startswith(prefix):
-                engine.api.remove_image(tag, force=True)

@@ -1,8 +1,7 @@
 """Being a GitHub App: its key, its tokens for as long as they last, its installations as they come and go."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import jwt
@@ -17,22 +16,10 @@ from builder.settings import BuilderSettings
 from db.models import Build, Repository
 from db.report_model import Report
 from db.status import Status
+from tests.builder.reports.conftest import Clock
 from tests.conftest import COMMIT, NOW
 from tests.support.github_api import APP_ID, INSTALLATION, GitHubApi
 from tests.support.stand_in import Answer
-
-
-@dataclass
-class Clock:
-    now: datetime = field(default_factory=lambda: datetime.now(UTC))
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture(scope="module")

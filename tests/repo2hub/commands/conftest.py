@@ -17,7 +17,8 @@ from db.records import images, logs
 from db.status import Lease, Reason, Status
 from demo.github.bare_repository import BareRepository
 from demo.github.git_server import GitServer
-from tests.repo2hub.command_line import Web, wait_until
+from tests.repo2hub.command_line import Web
+from tests.support.waiting import wait_until
 
 SECRET = "a secret for deliveries"
 

@@ -14,8 +14,9 @@ import pytest
 
 from demo.github.delivery import deliver
 from repo2hub.startup import webhook_secret_file
-from tests.repo2hub.command_line import REPO2HUB, Web, clean_environment, is_up, run, wait_until
+from tests.repo2hub.command_line import REPO2HUB, Web, clean_environment, is_up, run
 from tests.support.registry import free_port
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 

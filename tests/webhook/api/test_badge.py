@@ -18,19 +18,14 @@ from db.queue import enqueue, transitions
 from db.queue.transitions import BuildResult
 from db.records import images, refs, repositories
 from db.status import Lease, Reason, Status, Trigger
-from tests.conftest import COMMIT, NOW, RECIPE
+from tests.conftest import COMMIT, NOW, RECIPE, database_url
 from webhook.app import create_app
 from webhook.settings import WebSettings
 
+__all__ = ["database_url"]  # on both databases
+
 SVG = "{http://www.w3.org/2000/svg}"
 MAIN = "refs/heads/main"
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest) -> str:
-    """Both kinds: the statement is run on the drivers themselves."""
-    url: str = request.getfixturevalue(f"{request.param}_url")
-    return url
 
 
 @pytest.fixture

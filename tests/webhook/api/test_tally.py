@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -13,14 +12,10 @@ from db.queue.enqueue import Enqueued
 from db.queue.transitions import BuildResult
 from db.records import repositories
 from db.status import Lease, Status, Trigger
-from tests.conftest import NOW, RECIPE
+from tests.conftest import NOW, RECIPE, database_url
 from webhook.monitoring.build_counter import EndedBuildCounter
 
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest) -> str:
-    """A fresh, migrated database of both kinds."""
-    return str(request.getfixturevalue(f"{request.param}_url"))
+__all__ = ["database_url"]  # on both databases
 
 
 def counted(ended: EndedBuildCounter) -> int:

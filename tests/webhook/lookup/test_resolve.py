@@ -3,7 +3,6 @@
 import gc
 import os
 import socket
-import time
 import tracemalloc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from db.status import Trigger
 from demo.github.bare_repository import BareRepository
 from demo.github.git_server import GitServer
 from tests.conftest import NOW, RECIPE
+from tests.support.waiting import wait_until
 from tests.webhook.records import Clock
 from tests.webhook.slow_git import SlowGit
 from webhook.access.permissions import LOCAL_USER, User
@@ -263,20 +263,13 @@ def test_a_user_who_waits_for_many_answers_leaves_others_theirs(
 
     with ThreadPoolExecutor(3) as pool:
         answers = [pool.submit(code, "eve", name) for name in ("org/a", "org/b")]
-        _wait_for(lambda: git.asked == 2)
+        wait_until(lambda: git.asked == 2)
         assert code("eve", "org/c") == "github_unreachable"
         answers.append(pool.submit(code, "bob", "org/c"))
-        _wait_for(lambda: git.asked == 3)
+        wait_until(lambda: git.asked == 3)
         git.answer()
         assert [answer.result() for answer in answers] == ["unknown_ref"] * 3
     assert code("eve", "org/d") == "unknown_ref"
-
-
-def _wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_an_answer_is_kept_for_a_short_time_only(
@@ -516,7 +509,7 @@ def test_a_github_that_does_not_answer_is_given_up_and_no_child_is_left(
         assert _code(resolve, "main") == "github_unreachable"
         silent.settimeout(30)
         silent.accept()[0].close()  # git was there
-        _wait_for(lambda: not _processes_with(address))  # a killed process needs a moment to be gone
+        wait_until(lambda: not _processes_with(address))  # a killed process needs a moment to be gone
 
 
 def _processes_with(text: str) -> list[str]:

@@ -16,23 +16,18 @@ from db.queue import enqueue, supersede, transitions
 from db.queue.transitions import BuildResult
 from db.records import builders, deliveries, repositories
 from db.status import Phase, Reason, Status, Trigger
-from tests.conftest import COMMIT, NOW
+from tests.conftest import COMMIT, NOW, database_url
 from tests.webhook.records import Records
 from webhook.app import create_app
 from webhook.http import html
 from webhook.settings import WebSettings
 
+__all__ = ["database_url"]  # on both databases
+
 HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 SAME_SITE = {**HTML, "Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"}
 LONG = "a-branch-with-a-long-name" * 9
 HOSTILE = "<script>alert(1)</script>\"'&\u202e\x1b[31m"
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest) -> str:
-    """The pages read what other code does not: on both kinds."""
-    url: str = request.getfixturevalue(f"{request.param}_url")
-    return url
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from db.queue.transitions import BuildResult
 from db.records import repositories
 from db.status import Lease, Status, Trigger
 from demo.github.git_server import GitServer
-from tests.conftest import COMMIT, NOW
+from tests.conftest import COMMIT, NOW, database_url
 from tests.webhook.access.hub.test_hub import StandIn
 from tests.webhook.pages.test_pages import HTML, SAME_SITE, rows
 from tests.webhook.records import Records
@@ -23,12 +23,7 @@ from webhook.access.hub.login import HUB_TOKEN_KEY
 from webhook.app import create_app
 from webhook.settings import WebSettings
 
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest) -> str:
-    """The pages read what other code does not: on both kinds."""
-    url: str = request.getfixturevalue(f"{request.param}_url")
-    return url
+__all__ = ["database_url"]  # on both databases
 
 
 @pytest.fixture
