@@ -1,7 +1,7 @@
-"""How a ref stands, in one word: the one read behind a badge.
+"""Read the status that a badge shows for a ref.
 
-A badge is asked for by everybody who looks at a README, so it is one statement, a lookup's, and reads the end of
-`ix_build_commit` besides, however long the history is.
+Everyone who views a README requests a badge, so the read is one statement. It extends the statement of a lookup by
+the newest entry of the index `ix_build_commit`, so its cost does not depend on the number of builds.
 """
 
 from collections.abc import Sequence
@@ -19,27 +19,27 @@ from db.status import Status
 
 
 class BadgeStatus(StrEnum):
-    """What a badge says."""
+    """The status that a badge shows."""
 
     READY = "ready"
-    """The ref's commit has its image."""
+    """The commit has an image."""
     BUILDING = "building"
-    """It has none, and its build waits or runs."""
+    """The commit has no image, and its build is queued or running."""
     FAILED = "failed"
-    """It has none, and its last build failed."""
+    """The commit has no image, and its newest build failed."""
     NONE = "none"
-    """There is nothing to tell: not known, never built, cancelled, made by another recipe."""
+    """Anything else: unknown, never built, cancelled, or built with another recipe."""
 
 
 class RefBadge(NamedTuple):
-    """How one of the refs asked for stands, and what tells who may know it."""
+    """The badge status of a ref, and the repository's visibility to decide who can see it."""
 
     full_name: str
     private: bool
     private_known: bool
     ref: str | None
     commit: str | None
-    """None where the ref is not recorded or was deleted."""
+    """None if the ref is not recorded or was deleted."""
     badge_status: BadgeStatus
 
 
@@ -56,7 +56,7 @@ def _columns(ref: Any, commit: Any, _learnt_at: Any) -> tuple[Any, ...]:
         .where(Build.repository_id == Repository.id, Build.commit == commit)
         .where(Build.recipe == bindparam("recipe"))
         .order_by(Build.id.desc())
-        # Both in the text: PostgreSQL plans for a limit that it knows. SQLite's dialect would bind an offset.
+        # Both are part of the text: PostgreSQL plans for a known limit, and SQLite's dialect would bind an offset.
         .limit(literal_column("1"))
         .offset(literal_column("0"))
         .correlate(Repository, RefHead)
@@ -67,8 +67,8 @@ def _columns(ref: Any, commit: Any, _learnt_at: Any) -> tuple[Any, ...]:
 
 
 def _ref_badge(row: driver.Row) -> RefBadge:
-    *of, image_id, last_status = row
-    return RefBadge._make([*of, _badge_status(image_id, last_status)])
+    *columns, image_id, last_status = row
+    return RefBadge._make([*columns, _badge_status(image_id, last_status)])
 
 
 def _badge_status(image_id: int | None, last_status: Status | None) -> BadgeStatus:
@@ -83,10 +83,10 @@ _read = lookup.LookupQuery(_columns, _ref_badge)
 def find(
     database: Database, full_name: str, recipe: str, *, commit: str | None, refs: Sequence[str]
 ) -> RefBadge | None:
-    """Return how a commit stands, else the first of these full refs that stands at one, else the default branch.
+    """Return the badge of a commit, or of the first of these full refs with a commit, or of the default branch.
 
-    None for a repository that is unknown, or not at GitHub.
+    Return None if the repository is unknown or not on GitHub.
     """
-    found = _read(database, GITHUB, full_name, recipe, commit=commit, refs=refs)
-    known = {one.ref: one for one in found if one.commit}
-    return next((known[ref] for ref in refs if ref in known), found[0] if found else None)
+    badges = _read(database, GITHUB, full_name, recipe, commit=commit, refs=refs)
+    known = {badge.ref: badge for badge in badges if badge.commit}
+    return next((known[ref] for ref in refs if ref in known), badges[0] if badges else None)

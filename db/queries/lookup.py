@@ -1,7 +1,7 @@
-"""The one read behind a lookup: a repository, where its refs stand, and the image of that commit.
+"""Read a repository, the commits of its refs, and the images of those commits in one statement.
 
-A lookup stands in front of every server start, so it is one statement over three unique indices, run on the
-driver. `db.queries.badge_status` asks the same rows for a badge.
+Every server start waits for a lookup, so the statement uses three unique indexes and runs directly on the driver.
+`db.queries.badge_status` reads the same rows for a badge.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,11 +19,11 @@ T = TypeVar("T")
 ColumnsOf = Callable[[Any, Any, Any], Sequence[Any]]
 
 MAX_REFS = 3
-"""How many full refs one name can stand for."""
+"""The maximum number of full refs that one name can stand for."""
 
 
 class LookupRow(NamedTuple):
-    """What is recorded of a repository, of one of its refs or a commit, and of the image of that commit."""
+    """The records of a repository, of one of its refs or a commit, and of the image of that commit."""
 
     repository_id: int
     full_name: str
@@ -31,14 +31,14 @@ class LookupRow(NamedTuple):
     webhook_since: datetime | None
     private: bool
     private_known: bool
-    """False: whether it is private is still to be learnt."""
+    """Whether the value of `private` is known."""
     ref: str | None
-    """None where the refs asked for are not recorded, or a commit was asked for."""
+    """None if none of the requested refs is recorded, or if a commit was requested."""
     commit: str | None
-    """None where the ref is not recorded or was deleted."""
+    """None if the ref is not recorded or was deleted."""
     learnt_at: datetime | None
     image_id: int | None
-    """None where the commit has no image of the recipe; then the columns below are None too."""
+    """None if the commit has no image of the recipe. Then the fields below are None too."""
     image: str | None
     digest: str | None
     built_at: datetime | None
@@ -46,10 +46,10 @@ class LookupRow(NamedTuple):
 
 
 class LookupQuery(Generic[T]):
-    """One statement for each way to ask for the same columns: by refs, by a commit, for the default branch.
+    """Statements that select the same columns by refs, by a commit, or for the default branch.
 
-    `columns` are of the repository, of where the ref stands, which it is given (`ref`, `commit` and `learnt_at`;
-    of a commit that was asked for, `commit` alone is not NULL), and of the image of that commit.
+    `columns` receives the columns `ref`, `commit` and `learnt_at` of the head, and returns the columns to select
+    from the repository, the head and the image. If a commit is requested, `ref` and `learnt_at` are NULL.
     """
 
     def __init__(self, columns: ColumnsOf, make: Callable[[driver.Row], T]) -> None:
@@ -70,32 +70,33 @@ class LookupQuery(Generic[T]):
         commit: str | None = None,
         refs: Sequence[str] = (),
     ) -> list[T]:
-        """Return what is recorded of a commit, else of full refs (MAX_REFS at most, in no order), else of the
-        default branch; [] for an unknown repository.
+        """Return the rows of a commit, or of up to MAX_REFS full refs in any order, or of the default branch.
+
+        Return an empty list if the repository is unknown.
         """
         values = {"provider": provider, "name": name_key(full_name), "recipe": recipe}
         if commit is not None:
             statement, values["commit"] = self._of_commit, commit
         elif refs:
-            statement, spelt = self._of_refs, [*refs, *([""] * (MAX_REFS - len(refs)))]
-            values |= {f"ref{number}": ref for number, ref in enumerate(spelt)}
+            statement, padded = self._of_refs, [*refs, *([""] * (MAX_REFS - len(refs)))]
+            values |= {f"ref{number}": ref for number, ref in enumerate(padded)}
         else:
             statement = self._of_default_branch
         return [self._make(row) for row in driver.read(database, statement, values)]
 
 
-def _statement(columns: ColumnsOf, which: ColumnElement[bool] | None) -> Select[Any]:
-    """Build the statement for the refs that `which` selects, or for a commit where it is None."""
-    commit: ColumnElement[Any] = bindparam("commit") if which is None else RefHead.commit.expression
-    head = (null(), commit, null()) if which is None else (RefHead.ref, commit, RefHead.learnt_at)
+def _statement(columns: ColumnsOf, is_ref: ColumnElement[bool] | None) -> Select[Any]:
+    """Build the statement for the refs that match `is_ref`, or for a commit if `is_ref` is None."""
+    commit: ColumnElement[Any] = bindparam("commit") if is_ref is None else RefHead.commit.expression
+    head = (null(), commit, null()) if is_ref is None else (RefHead.ref, commit, RefHead.learnt_at)
     tables = select(*columns(*head)).select_from(Repository)
-    if which is not None:
-        tables = tables.outerjoin(RefHead, and_(RefHead.repository_id == Repository.id, which))
+    if is_ref is not None:
+        tables = tables.outerjoin(RefHead, and_(RefHead.repository_id == Repository.id, is_ref))
     of_commit = and_(
         Image.repository_id == Repository.id, Image.commit == commit, Image.recipe == bindparam("recipe")
     )
-    named = and_(Repository.provider == bindparam("provider"), Repository.name_key == bindparam("name"))
-    return tables.outerjoin(Image, of_commit).where(named)
+    is_named = and_(Repository.provider == bindparam("provider"), Repository.name_key == bindparam("name"))
+    return tables.outerjoin(Image, of_commit).where(is_named)
 
 
 _REPOSITORY = (

@@ -1,4 +1,4 @@
-"""Figures for admins: what waits, how builds went lately, what the images take. Each at a bounded cost."""
+"""Read the figures of the admin overview at a bounded cost: the queue, recent builds, and image storage."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -23,11 +23,11 @@ from db.columns import Base
 from db.models import IS_FINAL, IS_QUEUED, IS_RUNNING, Build, ImageTotal
 
 MAX_BUILDS = 2_000
-"""How many builds the figures of the last days are taken of, the newest."""
+"""The maximum number of builds, the newest ones, that the figures of recent days use."""
 
 
 class QueueDepth(NamedTuple):
-    """How much waits and runs, and since when the first that waits could have begun."""
+    """The numbers of queued and running builds, and when the first queued build was due."""
 
     queued: int
     running: int
@@ -35,16 +35,17 @@ class QueueDepth(NamedTuple):
 
 
 class EndedBuild(NamedTuple):
-    """How one build went; `seconds` is its last attempt's length, None where it never began."""
+    """The outcome of a build."""
 
     status: str
     cause: str | None
-    """Why it did not become ready."""
+    """Why the build failed or was cancelled."""
     seconds: float | None
+    """The duration of the last attempt, or None if the build did not start."""
 
 
 class StoredImages(NamedTuple):
-    """How many images are on record, and their bytes, of which those of shared layers count more than once."""
+    """The number of recorded images and their size in bytes. Shared layers count once per image."""
 
     images: int
     bytes: int
@@ -60,32 +61,32 @@ def queue_depth(session: Session) -> QueueDepth:
 
 
 def ended_since(session: Session, since: datetime) -> Sequence[EndedBuild]:
-    """Return how builds went that ended since a moment, the newest MOST of them."""
+    """Return the builds that ended since the given time among the newest MAX_BUILDS, newest first."""
     rows = session.execute(_ENDED_SINCE, {"since": since, "most": MAX_BUILDS}).all()
     return list(map(EndedBuild._make, rows))
 
 
 def stored_images(session: Session) -> StoredImages:
-    """Return what the images on record take."""
+    """Return the number and total size of the recorded images."""
     total = session.execute(select(ImageTotal.images, ImageTotal.bytes)).one_or_none()
     return StoredImages(0, 0) if total is None else StoredImages(*total)
 
 
 def _ended_since() -> Select[Any]:
     build = Base.metadata.tables["build"]
-    took = extract("epoch", build.c.finished_at) - extract(
+    duration = extract("epoch", build.c.finished_at) - extract(
         "epoch", func.coalesce(build.c.fetching_at, build.c.started_at, type_=build.c.started_at.type)
     )
-    # Words and numbers as the database has them: made into ours, two thousand rows take most of the page's time.
+    # Plain text and floats: converting 2,000 rows to our types would take most of the page's time.
     newest = (
         select(
             type_coerce(build.c.status, String).label("status"),
             type_coerce(func.coalesce(build.c.cause, build.c.reason), String).label("cause"),
-            cast(case((took < 0, 0), else_=took), Float).label("seconds"),
+            cast(case((duration < 0, 0), else_=duration), Float).label("seconds"),
             build.c.finished_at,
             build.c.id,
         )
-        # By id, which every page is read by, and not by the time of their end, which would need one more index.
+        # Ordered by id, like all pages: the order of `finished_at` would need another index.
         .where(IS_FINAL)
         .order_by(build.c.id.desc())
         .limit(bindparam("most", type_=Integer))

@@ -1,4 +1,4 @@
-"""A repository's refs as its page lists them: where each stands, the build of that, and its newest image."""
+"""Read the refs that a repository's page lists, each with its head, build and newest image."""
 
 from typing import NamedTuple
 
@@ -15,19 +15,19 @@ class RefState(NamedTuple):
 
     head: RefHead
     build: Build | None
-    """Of the commit that it stands at, else the newest of the ref."""
+    """The newest build of the head's commit, or else of the ref."""
     image: Image | None
-    """The newest image of the ref, which may be of an older commit than its head."""
+    """The newest image of the ref, possibly of an older commit than the head."""
 
 
 def list_ref_states(
     session: Session, repository: Repository, *, limit: int = 25
 ) -> tuple[list[RefState], bool]:
-    """Return the refs that were heard of last, the default branch first, and whether there are more."""
+    """Return up to `limit` refs and whether there are more: the default branch first, then by last update."""
     default = f"refs/heads/{repository.default_branch}"
-    standing = select(RefHead).where(RefHead.repository_id == repository.id, RefHead.commit.is_not(None))
+    existing = select(RefHead).where(RefHead.repository_id == repository.id, RefHead.commit.is_not(None))
     heads = session.scalars(
-        standing.order_by((RefHead.ref == default).desc(), RefHead.learnt_at.desc()).limit(limit + 1)
+        existing.order_by((RefHead.ref == default).desc(), RefHead.learnt_at.desc()).limit(limit + 1)
     ).all()
     states = [
         RefState(head, _build(session, head), ref_images.newest_of_ref(session, repository.id, head.ref))

@@ -1,6 +1,6 @@
-"""Whose eyes a list of builds is for, as SQL: a page is filtered before it is cut, and so has no holes.
+"""Filter builds and repositories by what a user can see, in SQL, so that pages of a list are always full.
 
-`webhook/access/permissions.py` has the same rules for one build at a time.
+`webhook.access.permissions` applies the same rules to single builds.
 """
 
 from typing import NamedTuple
@@ -11,32 +11,32 @@ from db.models import Build, Repository
 
 
 class ReadAccess(NamedTuple):
-    """Everything; or what is public, what `name` asked for, and some private repositories."""
+    """What a user can see: everything, or public repositories, builds requested by `name`, and `repositories`."""
 
     everything: bool
     name: str | None = None
     repositories: tuple[str, ...] = ()
-    """Of `org/name` in lower case, `*` for any characters."""
+    """Patterns of private repositories as `org/name` in lower case; `*` matches any characters."""
 
 
 UNRESTRICTED = ReadAccess(everything=True)
 
 
 def visible(read_access: ReadAccess) -> ColumnElement[bool]:
-    """Return the condition on builds that `read_access` may see."""
+    """Return the SQL condition for builds that are visible with `read_access`."""
     if read_access.everything:
         return true()
-    shown = exists().where(Repository.id == Build.repository_id, visible_repository(read_access))
-    return shown if read_access.name is None else or_(shown, Build.requested_by == read_access.name)
+    is_visible = exists().where(Repository.id == Build.repository_id, visible_repository(read_access))
+    return is_visible if read_access.name is None else or_(is_visible, Build.requested_by == read_access.name)
 
 
 def visible_repository(read_access: ReadAccess) -> ColumnElement[bool]:
-    """Return the condition on repositories that `read_access` may see."""
-    opened = [
+    """Return the SQL condition for repositories that are visible with `read_access`."""
+    granted = [
         Repository.name_key.like(_like_pattern(pattern), escape="\\") for pattern in read_access.repositories
     ]
     is_public = and_(Repository.private.is_(False), Repository.private_known.is_(True))
-    return or_(literal(read_access.everything), is_public, *opened)
+    return or_(literal(read_access.everything), is_public, *granted)
 
 
 def _like_pattern(pattern: str) -> str:
