@@ -1,4 +1,4 @@
-"""What tables are made of: kinds of columns that SQLite and PostgreSQL share, and the names of constraints."""
+"""The base class of the tables, column types for both SQLite and PostgreSQL, and the names of constraints."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from sqlalchemy.orm import DeclarativeBase
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A moment: `timestamptz` in PostgreSQL, a naive UTC value in SQLite, always aware in Python."""
+    """A time: `timestamptz` in PostgreSQL, naive UTC in SQLite, always time zone aware in Python."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -20,7 +20,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         if value.tzinfo is None:
-            raise ValueError("a moment needs a time zone")
+            raise ValueError("a datetime must have a time zone")
         value = value.astimezone(UTC)
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
@@ -31,27 +31,27 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 class EnumText(TypeDecorator[Any]):
-    """A StrEnum stored as its text; a CHECK constraint keeps other words out."""
+    """A StrEnum stored as its text. A CHECK constraint rejects other values."""
 
     impl = String(24)
     cache_ok = True
 
-    def __init__(self, words: type[StrEnum]) -> None:
+    def __init__(self, members: type[StrEnum]) -> None:
         super().__init__()
-        self.words = words
+        self.members = members
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         return None if value is None else str(value)
 
     def process_literal_param(self, value: str | None, dialect: Dialect) -> str:
-        return "" if value is None else self.words(value).value
+        return "" if value is None else self.members(value).value
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
-        return None if value is None else self.words(value)
+        return None if value is None else self.members(value)
 
 
 class StorableText(TypeDecorator[str]):
-    """Text from anywhere. What cannot be stored is replaced: NUL (PostgreSQL) and half a surrogate pair (both)."""
+    """Untrusted text. Replaces what cannot be stored: NUL in PostgreSQL, and lone surrogates in both databases."""
 
     impl = Text
     cache_ok = True
@@ -63,7 +63,7 @@ class StorableText(TypeDecorator[str]):
 
 
 class Base(DeclarativeBase):
-    """What every table of ours is declared with."""
+    """The base class of all tables."""
 
     metadata = MetaData(
         naming_convention={
@@ -77,11 +77,11 @@ class Base(DeclarativeBase):
     type_annotation_map: ClassVar = {datetime: UtcDateTime}
 
 
-# SQLite numbers rows by itself only in a column whose type is INTEGER.
+# SQLite assigns ids automatically only to columns of the type INTEGER.
 BigId = BigInteger().with_variant(Integer, "sqlite")
 
 
-def one_of(column: str, words: Iterable[str], name: str) -> CheckConstraint:
-    """Return the constraint that keeps every other word out of a column."""
-    listed = ", ".join(f"'{word}'" for word in words)
+def one_of(column: str, values: Iterable[str], name: str) -> CheckConstraint:
+    """Return a constraint that allows only these values in a column."""
+    listed = ", ".join(f"'{value}'" for value in values)
     return CheckConstraint(f"{column} IN ({listed})", name=name)

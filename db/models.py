@@ -1,6 +1,6 @@
-"""The tables, but for that of the reports (`db/report_model.py`).
+"""The tables, except for reports (`db.report_model`).
 
-What must never happen is forbidden here, by constraints, so that no code can forget it.
+Constraints enforce the invariants of the records, so that no code can violate them.
 """
 
 from datetime import datetime
@@ -21,7 +21,8 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from db.columns import Base, BigId, EnumText, StorableText, one_of
 from db.status import ACTIVE, FINAL, Phase, Reason, Status, Trigger
 
-# Spelt out, not bound as parameters: PostgreSQL recognises a partial index only by its own words.
+# Literal text instead of bound parameters: PostgreSQL uses a partial index only if its condition matches
+# literally.
 IS_ACTIVE = text("status IN (" + ", ".join(f"'{s}'" for s in ACTIVE) + ")")
 IS_QUEUED = text(f"status = '{Status.QUEUED}'")
 IS_RUNNING = text(f"status = '{Status.RUNNING}'")
@@ -34,7 +35,7 @@ def _history_index(name: str, *columns: str) -> Index:
 
 
 class Repository(Base):
-    """A repository at the provider; `provider_id`, GitHub's number, survives a rename or a transfer."""
+    """A repository at a provider."""
 
     __tablename__ = "repository"
     __table_args__ = (
@@ -52,49 +53,50 @@ class Repository(Base):
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     provider: Mapped[str] = mapped_column(String(16))
     provider_id: Mapped[int | None] = mapped_column(BigInteger)
+    """GitHub's id, which stays the same when the repository is renamed or transferred."""
     full_name: Mapped[str] = mapped_column(StorableText)
-    """As the provider writes it, for display; of the provider `git`, the address."""
+    """The name as the provider writes it, for display. For the provider `git`, the URL."""
     name_key: Mapped[str] = mapped_column(StorableText)
-    """`full_name` for look-ups, see `repositories.name_key`: GitHub's names are case-insensitive."""
+    """`full_name` normalized for lookups by `base.repository_names.name_key`: GitHub ignores case."""
     default_branch: Mapped[str | None] = mapped_column(StorableText)
     private: Mapped[bool] = mapped_column(default=False, server_default=false())
     private_known: Mapped[bool] = mapped_column(default=False, server_default=false())
-    """Whether a delivery or GitHub itself said that it is `private` or not; until then nobody knows."""
+    """Whether a delivery or GitHub's API confirmed the value of `private`."""
     described_at: Mapped[datetime | None]
-    """When the provider wrote the description that last changed its name, default branch or visibility here."""
+    """When the provider wrote the description that last changed the name, default branch or visibility."""
     enabled: Mapped[bool] = mapped_column(default=True, server_default=true())
-    """False once the repository was deleted at the provider."""
+    """False after the provider deleted the repository."""
     webhook_since: Mapped[datetime | None]
-    """Since when deliveries arrive without a known gap; a ref head learnt after it needs no asking."""
+    """Since when deliveries arrive without a known gap. Ref heads learnt since then are up to date."""
     created_at: Mapped[datetime]
     installation_id: Mapped[int | None] = mapped_column(BigInteger)
-    """The installation of our GitHub App that its deliveries come from, where there is one."""
+    """The installation of the GitHub App that sends the deliveries, if there is one."""
 
 
 class RefHead(Base):
-    """The commit that a ref stood at when it was last heard of: the reason a lookup needs no network."""
+    """The last known commit of a ref, so that lookups need no network access."""
 
     __tablename__ = "ref_head"
     __table_args__ = (
         one_of("learnt_by", ("push", "ls-remote"), "learnt_by"),
-        # "supersede" asks whether another ref still needs a commit.
+        # `db.queue.supersede` checks whether another ref points at a commit.
         Index("ix_ref_head_commit", "repository_id", "commit"),
     )
 
     repository_id: Mapped[int] = mapped_column(ForeignKey("repository.id"), primary_key=True)
     ref: Mapped[str] = mapped_column(StorableText, primary_key=True)
-    """In full: refs/heads/main, refs/tags/v1."""
+    """The full ref, such as refs/heads/main or refs/tags/v1."""
     commit: Mapped[str | None] = mapped_column(String(64))
-    """NULL once the ref was deleted; the row stays, so that a late older push does not revive it."""
+    """NULL after the ref was deleted. The row stays, so that a late older push does not restore the ref."""
     previous: Mapped[str | None] = mapped_column(String(64))
-    """What `commit` replaced, by the push or the answer that set it; it orders two pushes of one second."""
+    """The commit that `commit` replaced. It orders two pushes within the same second."""
     pushed_at: Mapped[datetime | None]
     learnt_at: Mapped[datetime]
     learnt_by: Mapped[str] = mapped_column(String(16))
 
 
 class Build(Base):
-    """One wish to have the image of a commit, and what became of it."""
+    """A request for the image of a commit, and its result."""
 
     __tablename__ = "build"
     __table_args__ = (
@@ -107,7 +109,7 @@ class Build(Base):
         CheckConstraint("(worker IS NOT NULL) OR (status <> 'running')", name="worker"),
         CheckConstraint("(reason IS NOT NULL) = (status IN ('failed', 'cancelled'))", name="has_reason"),
         CheckConstraint("attempt >= 0 AND attempt <= max_attempts", name="attempt"),
-        # One active build for each thing that can be wanted: `enqueue` joins it.
+        # At most one active build for each image: `enqueue` joins it.
         Index(
             "uq_build_active",
             "repository_id",
@@ -117,7 +119,7 @@ class Build(Base):
             sqlite_where=IS_ACTIVE,
             postgresql_where=IS_ACTIVE,
         ),
-        # `claim` reads it in this order; finished builds are not in it.
+        # `claim` reads queued builds in this order.
         Index(
             "ix_build_claim",
             "priority",
@@ -125,17 +127,17 @@ class Build(Base):
             sqlite_where=IS_QUEUED,
             postgresql_where=IS_QUEUED,
         ),
-        # `reap` looks for leases that ran out.
+        # `reap` looks for expired leases.
         Index(
             "ix_build_lease",
             "lease_expires_at",
             sqlite_where=IS_RUNNING,
             postgresql_where=IS_RUNNING,
         ),
-        # Pages and the list of builds, newest first, by repository and by ref.
+        # Pages and lists of builds, newest first, by repository and by ref.
         Index("ix_build_repository", "repository_id", "ref", "id"),
         Index("ix_build_commit", "repository_id", "commit", "id"),
-        # How much one person has asked for lately: limits per user.
+        # `quota.find_excess` counts the recent builds of a user.
         Index(
             "ix_build_requested_by",
             "requested_by",
@@ -143,19 +145,19 @@ class Build(Base):
             sqlite_where=text("requested_by IS NOT NULL"),
             postgresql_where=text("requested_by IS NOT NULL"),
         ),
-        # `db.queries.history.page` with a state or a trigger (or both), of all repositories, of one, and of one's ref.
-        # Only what has ended is in them: a push and a claim do not pay for them.
+        # `history.page` by status, trigger or both: for all repositories, for one repository, and for one ref.
+        # They contain only ended builds, so pushes and claims do not update them.
         _history_index("ix_build_history", "status", "trigger", "id"),
         _history_index("ix_build_history_repository", "repository_id", "status", "trigger", "id"),
         _history_index("ix_build_history_ref", "repository_id", "ref", "status", "trigger", "id"),
-        # `db.queries.history.of_commit`: the builds of a commit by the beginning of its SHA, whatever the repository.
+        # `history.builds_by_commit_prefix` finds builds in all repositories by an abbreviated SHA.
         Index("ix_build_commit_prefix", "commit"),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     repository_id: Mapped[int] = mapped_column(ForeignKey("repository.id"))
     ref: Mapped[str] = mapped_column(StorableText)
-    """In full where one is known: refs/heads/main; empty for a bare commit."""
+    """The full ref, such as refs/heads/main; empty for a bare commit."""
     commit: Mapped[str] = mapped_column(String(64))
     recipe: Mapped[str] = mapped_column(String(16))
     trigger: Mapped[Trigger] = mapped_column(EnumText(Trigger))
@@ -164,12 +166,12 @@ class Build(Base):
     status: Mapped[Status] = mapped_column(EnumText(Status))
     reason: Mapped[Reason | None] = mapped_column(EnumText(Reason))
     cause: Mapped[str | None] = mapped_column(String(40))
-    """A short code of what went wrong, such as package_not_found."""
+    """A short code of the failure, such as package_not_found."""
     message: Mapped[str | None] = mapped_column(StorableText)
-    """The one line that explains the outcome to a person."""
+    """The explanation of the outcome for users, in one line."""
     phase: Mapped[Phase | None] = mapped_column(EnumText(Phase))
     attempt: Mapped[int] = mapped_column(default=0)
-    """Only grows; it is the fencing token: a worker whose attempt is not this one has lost the build."""
+    """The fencing token. It only grows: a builder that claimed another attempt has lost the build."""
     max_attempts: Mapped[int] = mapped_column(default=3)
     run_after: Mapped[datetime]
     worker: Mapped[str | None] = mapped_column(StorableText)
@@ -183,11 +185,11 @@ class Build(Base):
     pushing_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     pushed_at: Mapped[datetime | None]
-    """GitHub's time of the push: the order of pushes, whatever order they arrived in."""
+    """GitHub's time of the push. It orders pushes, because deliveries arrive in any order."""
     fingerprint: Mapped[str | None] = mapped_column(String(64))
     superseded_by: Mapped[int | None] = mapped_column(ForeignKey("build.id"))
     force: Mapped[bool] = mapped_column(default=False, server_default=false())
-    """Build although an image exists."""
+    """Build even if the image exists."""
     commit_title: Mapped[str | None] = mapped_column(StorableText)
     commit_author: Mapped[str | None] = mapped_column(StorableText)
 
@@ -195,7 +197,7 @@ class Build(Base):
 
 
 class Delivery(Base):
-    """One webhook delivery and what became of it; GitHub's GUID makes a redelivery a no-op."""
+    """A webhook delivery and its outcome. GitHub's GUID identifies redeliveries, which change nothing."""
 
     __tablename__ = "delivery"
     __table_args__ = (Index("ix_delivery_repository", "repository_id", "received_at"),)
@@ -213,7 +215,7 @@ class Delivery(Base):
 
 
 class Image(Base):
-    """An image that is there, by what it was made of."""
+    """An existing image, identified by its repository, commit and recipe."""
 
     __tablename__ = "image"
     __table_args__ = (UniqueConstraint("repository_id", "commit", "recipe"),)
@@ -225,15 +227,15 @@ class Image(Base):
     build_id: Mapped[int] = mapped_column(ForeignKey("build.id"), index=True)
     name: Mapped[str] = mapped_column(StorableText)
     digest: Mapped[str | None] = mapped_column(String(80))
-    """The manifest's digest in the registry; the engine's image id where nothing was pushed."""
+    """The digest of the manifest in the registry, or the engine's image id if the image was not pushed."""
     size: Mapped[int | None] = mapped_column(BigInteger)
-    """Bytes in the local engine."""
+    """The size in bytes in the builder's engine."""
     built_at: Mapped[datetime]
     last_used_at: Mapped[datetime | None]
 
 
 class ImageTotal(Base):
-    """How many images there are and their bytes, in one row that triggers keep: see migration 0005."""
+    """The number of images and their total size in one row, which triggers update: see migration 0005."""
 
     __tablename__ = "image_total"
     __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
@@ -241,11 +243,11 @@ class ImageTotal(Base):
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     images: Mapped[int] = mapped_column(BigInteger)
     bytes: Mapped[int] = mapped_column(BigInteger)
-    """Layers that images share are in it as often as they are shared."""
+    """Layers that images share count once per image."""
 
 
 class LogChunk(Base):
-    """A piece of a build's output. A resend of a chunk changes nothing; a new attempt starts clean."""
+    """A part of a build's log. Resending a chunk changes nothing. A new attempt starts a new log."""
 
     __tablename__ = "log_chunk"
 
@@ -257,14 +259,14 @@ class LogChunk(Base):
 
 
 class Builder(Base):
-    """A process that looks for builds, for the eyes of admins: nothing is decided by it."""
+    """A builder process, recorded only to show it to admins: the queue does not depend on it."""
 
     __tablename__ = "builder"
 
     name: Mapped[str] = mapped_column(StorableText, primary_key=True)
-    """What stands as `worker` on the builds that it runs."""
+    """The value of `worker` in the builds that it runs."""
     slots: Mapped[int]
     version: Mapped[str] = mapped_column(String(64))
     started_at: Mapped[datetime]
     seen_at: Mapped[datetime]
-    """When it last said that it lives."""
+    """When the builder last recorded its presence."""

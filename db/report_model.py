@@ -1,4 +1,4 @@
-"""The table of what is to be told of builds, to GitHub and to others; `db/queue/outbox.py` is its story."""
+"""The table of reports to GitHub and to other channels. `db.queue.outbox` reads and writes it."""
 
 from datetime import datetime
 
@@ -13,9 +13,9 @@ IS_GIVEN_UP = text("outcome = 'gave_up'")
 
 
 class Report(Base):
-    """A change of a build's status that is to be told to somebody.
+    """A change of a build's status that is reported to one channel.
 
-    What it says is a copy of the build as it was: a notification that is late still tells of its own moment.
+    It copies the build's columns, so that a late report still shows the build at the time of the change.
     """
 
     __tablename__ = "report"
@@ -23,9 +23,9 @@ class Report(Base):
         one_of("status", Status, "status"),
         CheckConstraint("(settled_at IS NOT NULL) = (outcome IS NOT NULL)", name="outcome"),
         CheckConstraint("(settled_at IS NULL) = (due_at IS NOT NULL)", name="due"),
-        # `claim` takes what is due.
+        # `claim` looks for due reports.
         Index("ix_report_due", "channel", "due_at", sqlite_where=IS_DUE, postgresql_where=IS_DUE),
-        # And asks what else is to be told of the same commit.
+        # `claim` looks for other unsent reports of the same commit.
         Index(
             "ix_report_commit",
             "channel",
@@ -35,9 +35,9 @@ class Report(Base):
             sqlite_where=IS_DUE,
             postgresql_where=IS_DUE,
         ),
-        # Housekeeping.
+        # `remove_settled` looks for old reports.
         Index("ix_report_settled", "settled_at"),
-        # An admin who looks for what could not be told.
+        # `list_given_up` shows admins the reports that were given up.
         Index(
             "ix_report_gave_up",
             "settled_at",
@@ -49,10 +49,10 @@ class Report(Base):
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     build_id: Mapped[int] = mapped_column(ForeignKey("build.id"))
     repository_id: Mapped[int] = mapped_column(BigId)
-    """Not a foreign key: its check would lock the repository after the build, against the order of locks."""
+    """Not a foreign key, whose check would lock the repository after the build, against the order of locks."""
     commit: Mapped[str] = mapped_column(String(64))
     channel: Mapped[str] = mapped_column(String(32))
-    """Who is told; see `base.report_channels`."""
+    """The receiver; see `base.report_channels`."""
     status: Mapped[Status] = mapped_column(EnumText(Status))
     reason: Mapped[Reason | None] = mapped_column(EnumText(Reason))
     cause: Mapped[str | None] = mapped_column(String(40))
@@ -60,13 +60,13 @@ class Report(Base):
     attempt: Mapped[int]
     created_at: Mapped[datetime]
     due_at: Mapped[datetime | None]
-    """When it is to be told; NULL once it is settled."""
+    """When the report is to be sent; NULL after it is settled."""
     lease_expires_at: Mapped[datetime | None]
-    """Set while somebody is telling it."""
+    """Set while a builder is sending the report."""
     tries: Mapped[int] = mapped_column(default=0, server_default=text("0"))
-    """Only grows; it is the fencing token of who is telling it."""
+    """The fencing token of the builder that sends the report. It only grows."""
     outcome: Mapped[str | None] = mapped_column(String(16))
-    """delivered; overtaken by a newer one; gave_up, with `error` for an admin to read."""
+    """`delivered`, `overtaken` (a newer report replaced it), or `gave_up` (`error` explains why to admins)."""
     error: Mapped[str | None] = mapped_column(StorableText)
-    """Why the last try failed."""
+    """Why the last try to send it failed."""
     settled_at: Mapped[datetime | None]

@@ -1,7 +1,7 @@
-"""The words of a build's life and the moves between them, as data.
+"""The statuses of builds and the transitions between them, as data.
 
-`db/queue/transitions.py` is the only code that moves a build; `TRANSITIONS` is what its statements, the constraints of
-`db/models.py` and the tests are held against.
+Only `db.queue` changes the status of builds. Tests check its statements and the constraints of `db.models` against
+`TRANSITIONS`.
 """
 
 from enum import StrEnum
@@ -9,45 +9,45 @@ from typing import NamedTuple
 
 
 class Status(StrEnum):
-    """Who acts next on a build. The one column that decides; everything else explains."""
+    """The status of a build. It alone determines what happens next; other fields only explain it."""
 
     QUEUED = "queued"
-    """Waits for a builder, from `run_after` on. `claim` moves it on."""
+    """Waits until `run_after` for a builder to `claim` it."""
     RUNNING = "running"
-    """A builder holds the lease. It finishes, retries or releases; `reap` takes it when the lease ran out."""
+    """A builder holds the lease and will finish, retry or release it. `reap` takes it when the lease expires."""
     SUCCEEDED = "succeeded"
-    """Final: the image is there."""
+    """Final: the image exists."""
     FAILED = "failed"
-    """Final: `reason` says whose fault, `message` says why in one line."""
+    """Final: `reason` classifies the failure, and `message` explains it in one line."""
     CANCELLED = "cancelled"
-    """Final: not wanted any more; not a failure."""
+    """Final: the build is no longer needed. Not a failure."""
 
 
 class Reason(StrEnum):
-    """Why a build failed or was cancelled. Set exactly then."""
+    """Why a build failed or was cancelled. Other builds have no reason."""
 
     USER_ERROR = "user_error"
-    """The repository cannot be built as it is; trying again would not help."""
+    """The commit cannot be built as it is: a retry would fail in the same way."""
     TIME_LIMIT = "time_limit"
-    """The total or the idle time limit ended it."""
+    """The build exceeded the total or the idle time limit."""
     MEMORY_LIMIT = "memory_limit"
-    """A step was killed for its memory."""
+    """A step exceeded the memory limit."""
     INFRASTRUCTURE = "infrastructure"
-    """Engine, registry, network or disk; all attempts are used up."""
+    """The engine, registry, network or disk failed in every attempt."""
     LOST = "lost"
-    """Builders died or were cut off until no attempt was left."""
+    """The builder stopped responding in every attempt."""
     REQUESTED = "requested"
-    """A person cancelled it."""
+    """A user cancelled the build."""
     SUPERSEDED = "superseded"
-    """A newer push to the same ref took its place while it was queued."""
+    """A newer push to the same ref replaced the queued build."""
     REF_DELETED = "ref_deleted"
-    """Its branch or tag was deleted while it was queued."""
+    """The branch or tag of the queued build was deleted."""
     REPOSITORY_GONE = "repository_gone"
-    """Its repository was deleted while it was queued."""
+    """The repository of the queued build was deleted."""
 
 
 class Phase(StrEnum):
-    """What a running build is doing, for display; it never decides anything."""
+    """What a running build is doing. Only for display."""
 
     FETCHING = "fetching"
     BUILDING = "building"
@@ -55,59 +55,59 @@ class Phase(StrEnum):
 
 
 class Trigger(StrEnum):
-    """Who asked for a build first."""
+    """What created a build."""
 
     PUSH = "push"
-    """A GitHub delivery."""
+    """A delivery from GitHub."""
     LAUNCH = "launch"
-    """A person in the hub's launcher, who waits."""
+    """A user who launches a server in the hub and waits for the image."""
     MANUAL = "manual"
-    """The API or the command line."""
+    """A request to the API or on the command line."""
 
 
 class EnqueueOutcome(StrEnum):
-    """What `enqueue` did with a wish."""
+    """What `enqueue` did with a request."""
 
     QUEUED = "queued"
-    """A new build waits."""
+    """A new build was queued."""
     JOINED = "joined"
-    """A build of the same commit and recipe is active already; this wish shares it."""
+    """The request joined an active build of the same commit and recipe."""
     EXISTS = "exists"
-    """The image is there: nothing to build."""
+    """The image exists, so nothing was queued."""
 
 
 class HeartbeatResult(StrEnum):
-    """The answer to a builder's heartbeat."""
+    """What a builder must do after a heartbeat."""
 
-    CONTINUE = "go_on"
+    CONTINUE = "continue"
     CANCEL = "cancel"
-    """Somebody asked for the build to be cancelled; the lease still holds."""
+    """The build has a cancel request. The builder still holds the lease."""
     LOST = "lost"
-    """The build is somebody else's now: kill the work and write nothing more."""
+    """The builder lost its lease: stop and write nothing."""
 
 
 class CancelResult(StrEnum):
-    """The answer to a wish to cancel."""
+    """What `cancel` did with a build."""
 
     DONE = "cancelled"
     REQUESTED = "requested"
-    """It runs: its builder stops it within a heartbeat, unless somebody wishes for it meanwhile."""
+    """The build is running. Its builder stops it at the next heartbeat, unless a new request joins the build."""
     TOO_LATE = "too_late"
-    """It was final already."""
+    """The build had already ended."""
 
 
 class Priority:
-    """Smaller goes first; within one priority, the older build."""
+    """The order of queued builds: smaller numbers first, then older builds first."""
 
     INTERACTIVE = 10
-    """Somebody sits in front of it."""
+    """A user is waiting for the image."""
     PUSH = 20
     OVERTAKEN = 30
-    """A push that a newer push to the same ref has overtaken."""
+    """A newer push to the same ref has overtaken this push."""
 
 
 class Lease(NamedTuple):
-    """What a worker holds of a build: the proof that its statements still count."""
+    """Proof that a builder owns a build: its updates apply only while `attempt` is unchanged."""
 
     build_id: int
     attempt: int
@@ -120,10 +120,10 @@ TRANSITIONS: frozenset[tuple[Status | None, Status]] = frozenset(
     {
         (None, Status.QUEUED),  # enqueue
         (Status.QUEUED, Status.RUNNING),  # claim
-        (Status.QUEUED, Status.CANCELLED),  # cancel, supersede, its ref or repository deleted
+        (Status.QUEUED, Status.CANCELLED),  # cancel, supersede, cancel_ref, cancel_repository
         (Status.RUNNING, Status.SUCCEEDED),  # finish
-        (Status.RUNNING, Status.FAILED),  # finish, retry and reap without an attempt left
-        (Status.RUNNING, Status.CANCELLED),  # release, retry or reap after a cancel request
-        (Status.RUNNING, Status.QUEUED),  # retry, release, reap with an attempt left
+        (Status.RUNNING, Status.FAILED),  # finish, or retry and reap without an attempt left
+        (Status.RUNNING, Status.CANCELLED),  # release, or retry and reap after a cancel request
+        (Status.RUNNING, Status.QUEUED),  # release, or retry and reap with an attempt left
     }
 )

@@ -1,4 +1,4 @@
-"""Alembic's environment. A migration must work with the previous release's code running beside it."""
+"""The Alembic environment. Migrations must work while code of the previous release is still running."""
 
 from typing import Literal
 
@@ -6,11 +6,11 @@ from alembic import context
 from sqlalchemy import Connection, Engine, text
 
 from base.settings import SharedSettings
-from db import models, report_model  # noqa: F401 -- the tables; without them Base knows of none
+from db import models, report_model  # noqa: F401 -- registers the tables
 from db.columns import Base, EnumText, StorableText, UtcDateTime
 from db.database import Database
 
-_LOCK = 7031984  # any number, the same in every process that migrates
+_LOCK = 7031984  # an arbitrary number, the same in every process that migrates
 
 
 def _engine() -> Engine:
@@ -19,7 +19,7 @@ def _engine() -> Engine:
 
 
 def _render_item(kind: str, item: object, _context: object) -> str | Literal[False]:
-    # Migrations must not change with the models: they name the column types beneath our own.
+    # Migrations must not change with the models, so they name SQLAlchemy's column types instead of ours.
     if kind == "type" and isinstance(item, UtcDateTime):
         return "sa.DateTime(timezone=True)"
     if kind == "type" and isinstance(item, EnumText):
@@ -31,8 +31,8 @@ def _render_item(kind: str, item: object, _context: object) -> str | Literal[Fal
 
 def _run(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
-        # Two replicas that start at once migrate one after the other, however long the first takes; and a
-        # migration that cannot get a table's lock gives up rather than standing in front of every query.
+        # Replicas that start at the same time migrate one after the other. A migration that waits for a table's
+        # lock blocks every query behind it, so it gives up after ten seconds.
         connection.execute(text("SET LOCAL statement_timeout = '300s'"))
         connection.execute(text("SET LOCAL lock_timeout = '300s'"))
         connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
@@ -48,7 +48,7 @@ def _run(connection: Connection) -> None:
 
 
 if context.is_offline_mode():
-    raise SystemExit("repo2hub migrates a running database only; set REPO2HUB_DATABASE_URL")
+    raise SystemExit("offline migrations are not supported: set REPO2HUB_DATABASE_URL to a running database")
 
 with _engine().execution_options(begin="BEGIN IMMEDIATE").begin() as _connection:
     _run(_connection)

@@ -1,4 +1,4 @@
-"""What must be known where users differ: whether a repository is private, and who asked for how much."""
+"""Permissions and quotas: whether the visibility of a repository is known, and the builds of each user."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -13,9 +13,9 @@ def upgrade() -> None:
     known: sa.Column[bool] = sa.Column(
         "private_known", sa.Boolean(), server_default=sa.false(), nullable=False
     )
-    # Not in a batch: that makes the table anew on SQLite, which what refers to it forbids.
+    # Not in a batch, which recreates the table on SQLite: foreign keys that refer to it forbid that.
     op.add_column("repository", known)
-    # Only deliveries have told it so far, and they tell the number too.
+    # So far only deliveries set the visibility, and they also set the provider's id.
     op.execute(sa.text("UPDATE repository SET private_known = true WHERE provider_id IS NOT NULL"))
     op.create_index(
         "ix_build_requested_by",

@@ -1,4 +1,4 @@
-"""What the status pages read by: indices of what has ended, and the builders that live."""
+"""Status pages: indexes of ended builds, and the presence of builders."""
 
 import sqlalchemy as sa
 from alembic import op

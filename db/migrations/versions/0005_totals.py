@@ -1,7 +1,6 @@
-"""What the overview reads at once, however much there is: the sum of all images, and what could not be told.
+"""Totals for the overview at a constant cost: the size of all images, and the reports that were given up.
 
-Triggers keep the sum and not our code: a process of the previous release that runs beside this one counts, too, and
-so does whoever works on the tables by hand.
+Triggers update the total instead of our code, so that changes by the previous release and by hand count too.
 """
 
 import sqlalchemy as sa
@@ -14,7 +13,7 @@ depends_on = None
 
 _GAVE_UP = "outcome = 'gave_up'"
 
-# One row for each change: SQLite has no triggers for whole statements.
+# SQLite only has triggers for each row.
 _SQLITE = {
     "image_total_insert": """AFTER INSERT ON image BEGIN
         UPDATE image_total SET images = images + 1, bytes = bytes + coalesce(NEW.size, 0); END""",
@@ -24,8 +23,8 @@ _SQLITE = {
         UPDATE image_total SET images = images - 1, bytes = bytes - coalesce(OLD.size, 0); END""",
 }
 
-# One change for each statement, so that a COPY of many rows does not write the total as many times. A change of the
-# size comes one row at a time; that of `last_used_at`, which each lookup may bring, sets off nothing.
+# One update for each statement, so that a COPY of many rows updates the total once. Changes of the size come one row at
+# a time. Changes of `last_used_at`, which lookups make, run no trigger.
 _FUNCTION = """
     CREATE FUNCTION keep_image_total() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
@@ -64,7 +63,7 @@ def upgrade() -> None:
         sa.CheckConstraint("id = 1", name=op.f("ck_image_total_one_row")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_image_total")),
     )
-    # The triggers come first: on PostgreSQL they lock the images against change until the sum of now is in.
+    # Create the triggers first: on PostgreSQL that locks the images until the current total is inserted.
     if _is_sqlite():
         for name, what in _SQLITE.items():
             op.execute(f"CREATE TRIGGER {name} {what}")

@@ -1,4 +1,4 @@
-"""When a repository was described: a delivery that comes late undoes no rename, and shows nobody what is private now."""
+"""The time of a repository's description, so that a late delivery neither undoes a rename nor exposes a private one."""
 
 import sqlalchemy as sa
 from alembic import op
