@@ -1,1 +1,1 @@
-"""GitHub's webhook deliveries: verify, parse, handle."""
+"""Verify, parse and handle GitHub's webhook deliveries."""

@@ -1,8 +1,8 @@
-"""What each delivery changes in the records.
+"""Apply deliveries to the records, with one handler for each kind of event.
 
-Every function here runs inside the transaction that also holds the delivery's GUID: either all of it is
-written, or nothing is and GitHub's redelivery finds the way free. What is known of a repository is kept right
-even if it is banned; a ban keeps it from being built and from being added.
+Handlers run in the transaction that also records the delivery's GUID: either everything is written, or nothing is
+and GitHub can redeliver. The records of a banned repository stay up to date. A ban only prevents builds and new
+records.
 """
 
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ from webhook.settings import WebSettings
 
 @dataclass(frozen=True, slots=True)
 class HandlerResult:
-    """What became of a delivery: `outcome` in a word, `reason` where there was nothing to do."""
+    """The outcome of a delivery, with a reason if there was nothing to do."""
 
     outcome: str
     reason: str | None = None
@@ -45,19 +45,19 @@ class HandlerResult:
 
     @property
     def is_queued(self) -> bool:
-        """Whether a build is under way because of it."""
+        """Whether the delivery queued or joined a build."""
         return self.build_id is not None
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryHandlers:
-    """The handlers of the events that concern us, for one deployment."""
+    """The handlers of all supported events."""
 
     settings: WebSettings
     recipe: str
 
     def push(self, session: Session, push: Push, now: datetime) -> HandlerResult:
-        """Record where the ref stands now, and ask for its image unless a rule says no."""
+        """Record the new head of the ref, and request its image unless a rule forbids it."""
         refused = refusal(push.source.full_name, self.settings)
         if refused and _known(session, push.source) is None:
             return HandlerResult("refused", refused)
@@ -84,10 +84,10 @@ class DeliveryHandlers:
         return self._enqueue(session, repository, push, push.commit, is_newest=is_newest, now=now)
 
     def pull_request(self, session: Session, pull: PullRequest, now: datetime) -> HandlerResult:
-        """Ask for the image of a fork's pull request, where the admin allows that: anybody can open one.
+        """Request the image of a pull request from a fork, if the settings allow it: anyone can open one.
 
-        It is built under the name of the repository that it is for, and recorded under its own ref: no branch's
-        image, badge or cache is ever taken from it. A newer head always cancels what waits of an older one.
+        The build belongs to the base repository but to the ref of the pull request, so it never provides the
+        image, badge or cache of a branch. A newer head always cancels queued builds of older heads.
         """
         if not pull.is_fork:
             return HandlerResult("ignored", "covered_by_push")
@@ -117,7 +117,7 @@ class DeliveryHandlers:
     def _enqueue_pull(
         self, session: Session, repository: KnownRepository, pull: PullRequest, now: datetime
     ) -> HandlerResult:
-        placed = enqueue.enqueue_entry(
+        entry = enqueue.enqueue_entry(
             session,
             repository=repository,
             ref=pull.ref,
@@ -127,18 +127,18 @@ class DeliveryHandlers:
             pushed_at=pull.updated_at,
             now=now,
         )
-        if placed.build is None:
+        if entry.build is None:
             return HandlerResult(
                 "exists", "image_exists", repository=repository, ref=pull.ref, commit=pull.commit
             )
-        supersede.supersede(session, placed.build, cancel=True, now=now)
-        outcome, build_id = placed.outcome.value, placed.build.id
+        supersede.supersede(session, entry.build, cancel=True, now=now)
+        outcome, build_id = entry.outcome.value, entry.build.id
         return HandlerResult(
             outcome, repository=repository, ref=pull.ref, commit=pull.commit, build_id=build_id
         )
 
     def ping(self, session: Session, ping: Ping, now: datetime) -> HandlerResult:
-        """Note that the repository's pushes will arrive, if the hook says so."""
+        """Record that the repository's pushes will be delivered, if the hook subscribes to them."""
         if ping.source is None or not ping.delivers_pushes:
             return HandlerResult("pong")
         if refused := refusal(ping.source.full_name, self.settings):
@@ -146,25 +146,25 @@ class DeliveryHandlers:
         return HandlerResult("pong", repository=_record(session, ping.source, now, webhook_active=True))
 
     def hook_removed(self, session: Session, removed: HookRemoved, now: datetime) -> HandlerResult:
-        """Trust no recorded head of the hook's repositories any more: a push may go unseen from now on."""
+        """Stop trusting the recorded heads of the hook's repositories: pushes may no longer be delivered."""
         repository = _known(session, removed.source) if removed.source else None
         if repository is not None:
             refs.clear_webhook_since(session, repository)
         elif removed.organization is not None:
-            for one in _repositories_of_owner(session, removed.organization):
-                refs.clear_webhook_since(session, one)
+            for owned in _repositories_of_owner(session, removed.organization):
+                refs.clear_webhook_since(session, owned)
         return HandlerResult("hook_removed", repository=repository)
 
     def repository(
         self, session: Session, change: RepositoryChanged | RepositoryDeleted, now: datetime
     ) -> HandlerResult:
-        """Keep a known repository's name, branch and visibility right, or close it if it is gone."""
+        """Update a known repository's name, default branch and visibility, or disable it if it was deleted."""
         repository = _known(session, change.source)
         if repository is None:
             return HandlerResult("ignored", "repository_not_known")
         if isinstance(change, RepositoryChanged):
             return HandlerResult("updated", repository=_record(session, change.source, now))
-        repositories.disable(session, repository)  # first: see db.queue.transitions on the order of locks
+        repositories.disable(session, repository)  # first, for the order of locks: see db.queue.transitions
         cancelled = supersede.cancel_repository(session, repository, now=now)
         return HandlerResult("repository_deleted", repository=repository, cancelled=cancelled)
 
@@ -175,10 +175,10 @@ class DeliveryHandlers:
         return marker and f"commit message: {marker}"
 
     def _overtaken_reason(self, session: Session, repository: KnownRepository, push: Push) -> str | None:
-        """Say why a push is not built that arrives after a newer one of its ref, or None: every push is built."""
+        """Return why a push that arrives after a newer push of its ref is not built, or None if it is built."""
         head = refs.head(session, repository, push.ref)
-        is_gone = head is not None and head.commit is None
-        return "newer_push_recorded" if is_gone or self.settings.supersede else None
+        is_deleted = head is not None and head.commit is None
+        return "newer_push_recorded" if is_deleted or self.settings.supersede else None
 
     def _enqueue(
         self,
@@ -190,7 +190,7 @@ class DeliveryHandlers:
         is_newest: bool,
         now: datetime,
     ) -> HandlerResult:
-        placed = enqueue.enqueue_entry(
+        entry = enqueue.enqueue_entry(
             session,
             repository=repository,
             ref=push.ref,
@@ -202,12 +202,12 @@ class DeliveryHandlers:
             commit_title=push.title,
             commit_author=push.author,
         )
-        build = placed.build
+        build = entry.build
         if build is None:
             return HandlerResult("exists", "image_exists", repository=repository, ref=push.ref, commit=commit)
         if is_newest:
             supersede.supersede(session, build, cancel=self.settings.supersede, now=now)
-        outcome = placed.outcome.value
+        outcome = entry.outcome.value
         return HandlerResult(outcome, repository=repository, ref=push.ref, commit=commit, build_id=build.id)
 
 
@@ -237,15 +237,15 @@ def _record(
 
 
 def _known(session: Session, source: PayloadRepository) -> Repository | None:
-    """Return the repository by GitHub's number, else by a name that no number is known for."""
+    """Return the repository by GitHub's id, or by its name if the record of that name has no id."""
     repository = repositories.find_by_provider_id(session, GITHUB, source.provider_id)
     if repository is not None:
         return repository
-    namesake = repositories.find(session, GITHUB, source.full_name)
-    return namesake if namesake is not None and namesake.provider_id is None else None
+    named = repositories.find(session, GITHUB, source.full_name)
+    return named if named is not None and named.provider_id is None else None
 
 
 def _repositories_of_owner(session: Session, login: str) -> list[Repository]:
     prefix = f"{login.lower()}/"
-    named = Repository.name_key.startswith(prefix, autoescape=True)
-    return list(session.scalars(select(Repository).where(Repository.provider == GITHUB, named)))
+    is_owned = Repository.name_key.startswith(prefix, autoescape=True)
+    return list(session.scalars(select(Repository).where(Repository.provider == GITHUB, is_owned)))

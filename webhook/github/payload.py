@@ -1,9 +1,7 @@
-"""From a delivery's event name and decoded JSON to what happened, as plain values.
+"""Parse deliveries into events: plain values with valid refs, commits and names, and storable text.
 
-A delivery is signed, so it comes from GitHub or from somebody who holds the secret; its contents (ref names,
-commit messages, authors) are still written by anybody who can push. This module is where they are checked:
-what comes out holds valid refs, commits and names, and text that any database can store. Nothing here does
-I/O. Field names and meanings: GitHub's page "Webhook events and payloads".
+Deliveries are signed, but everyone who can push writes parts of them: ref names, commit messages and authors. All
+of these are validated here. No I/O. GitHub's page "Webhook events and payloads" documents the fields.
 """
 
 import re
@@ -22,32 +20,31 @@ _MAX_LINE = 200
 
 @dataclass(frozen=True, slots=True)
 class PayloadRepository:
-    """The repository a delivery is about. `provider_id` is GitHub's number, which survives a rename.
-
-    `installation_id` is the installation that sent it, where a GitHub App did.
-    """
+    """The repository that a delivery concerns."""
 
     provider_id: int
+    """GitHub's id, which stays the same when the repository is renamed or transferred."""
     full_name: str
     default_branch: str | None
     private: bool | None
     installation_id: int | None = None
+    """The installation of the GitHub App that sent the delivery, if one did."""
     described_at: datetime | None = None
-    """When GitHub last changed what it says of the repository."""
+    """When GitHub last updated the repository's description."""
 
 
 @dataclass(frozen=True, slots=True)
 class Push:
     """A branch or tag was created, moved or deleted.
 
-    `commit` is the commit to build: never the tag object of an annotated tag; None if the ref was deleted,
-    or is a tag that points to no commit. `message` is that commit's, whole; `title` its first line, storable.
+    `message` is the whole message of the commit, and `title` its first line, sanitized.
     """
 
     source: PayloadRepository
     ref: str
     before: str | None
     commit: str | None
+    """The commit to build, never the object of an annotated tag. None if the ref was deleted or has no commit."""
     deleted: bool
     forced: bool
     pushed_at: datetime | None
@@ -58,44 +55,47 @@ class Push:
 
 @dataclass(frozen=True, slots=True)
 class PullRequest:
-    """A pull request into `source` was opened, got other commits, or was closed; `commit` is its head.
-
-    `before` is the head it had, where it got other commits. A fork that is gone counts as one.
-    """
+    """A pull request into `source` was opened, updated or closed."""
 
     source: PayloadRepository
     number: int
     commit: str
+    """The head of the pull request."""
     before: str | None
+    """The previous head, if the pull request was updated."""
     is_fork: bool
+    """Whether the head is in another repository, or in one that was deleted."""
     closed: bool
     updated_at: datetime | None
 
     @property
     def ref(self) -> str:
-        """The ref under which GitHub has its head in the repository that it is for."""
+        """The ref of the head in the base repository."""
         return f"refs/pull/{self.number}/head"
 
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """A hook was installed; `delivers_pushes` tells whether pushes follow. An organization's has no source."""
+    """A hook was installed."""
 
     source: PayloadRepository | None
+    """None for an organization's hook."""
     delivers_pushes: bool
+    """Whether the hook is active and subscribes to pushes."""
 
 
 @dataclass(frozen=True, slots=True)
 class HookRemoved:
-    """A hook was deleted: pushes may go unseen from now on. An organization's hook has no source."""
+    """A hook was deleted, so pushes may no longer be delivered."""
 
     source: PayloadRepository | None
+    """None for an organization's hook."""
     organization: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class RepositoryChanged:
-    """A repository was renamed, transferred, made private or public, or edited; `source` is how it is now."""
+    """A repository was renamed, transferred, made private or public, or edited; `source` is its new state."""
 
     source: PayloadRepository
     action: str
@@ -103,14 +103,14 @@ class RepositoryChanged:
 
 @dataclass(frozen=True, slots=True)
 class RepositoryDeleted:
-    """A repository is gone."""
+    """A repository was deleted."""
 
     source: PayloadRepository
 
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """Nothing that concerns us."""
+    """A delivery without effect."""
 
     reason: str
 
@@ -119,15 +119,15 @@ GitHubEvent = Push | PullRequest | Ping | HookRemoved | RepositoryChanged | Repo
 
 
 def parse_event(event: str, payload: object) -> GitHubEvent:
-    """Return what a delivery says happened. Raise MalformedPayload if it cannot be understood."""
+    """Parse the decoded JSON of a delivery. Raises MalformedPayload if a field is missing or invalid."""
     if event in ("create", "delete"):
         return Ignored("covered_by_push")
-    read = _READERS.get(event)
-    return Ignored("event_not_used") if read is None else read(PayloadFields(payload, ""))
+    parse = _PARSERS.get(event)
+    return Ignored("event_not_used") if parse is None else parse(PayloadFields(payload, ""))
 
 
 def action_of(payload: object) -> str | None:
-    """Return the payload's `action` for the record, or None where there is none worth keeping."""
+    """Return the payload's `action` to record, or None if it is missing or invalid."""
     action = payload.get("action") if isinstance(payload, dict) else None
     return action if isinstance(action, str) and re.fullmatch(r"[a-z_-]{1,64}", action) else None
 
@@ -158,10 +158,10 @@ def _push(delivery: PayloadFields) -> Push | Ignored:
 
 
 def _commit_of(ref: str, after: str, head: str | None) -> str | None:
-    """Return the commit that `ref` now stands for.
+    """Return the commit that `ref` points at, or None if it points at a tree or a file.
 
-    `after` is what the ref holds: a commit for a branch, but the tag object for an annotated tag, whose
-    commit is `head_commit`. A tag without one points to a tree or a file.
+    `after` is the object in the ref: a commit for a branch, but the tag object for an annotated tag. The commit of
+    a tag is `head_commit`.
     """
     return head if ref.startswith("refs/tags/") else after
 
@@ -208,7 +208,7 @@ def _hook_removed(delivery: PayloadFields) -> HookRemoved | Ignored:
 
 
 def _repository_event(delivery: PayloadFields) -> RepositoryChanged | RepositoryDeleted:
-    # The event "public" has no action: it is what "publicized" was before there were actions.
+    # The event "public" has no action. It means the same as the action "publicized".
     action = delivery.optional_text("action") or "publicized"
     source = _source(delivery)
     return RepositoryDeleted(source) if action == "deleted" else RepositoryChanged(source, action)
@@ -220,7 +220,7 @@ def _optional_source(delivery: PayloadFields) -> PayloadRepository | None:
 
 def _source(delivery: PayloadFields) -> PayloadRepository:
     repository = delivery.object("repository")
-    number = repository.number("id")
+    provider_id = repository.number("id")
     full_name = repository.text("full_name")
     if not FULL_NAME.fullmatch(full_name):
         raise repository.malformed("full_name", "org/repo")
@@ -228,23 +228,28 @@ def _source(delivery: PayloadFields) -> PayloadRepository:
     if branch is not None and not is_ref(f"refs/heads/{branch}"):
         raise repository.malformed("default_branch", "a valid branch name")
     installation = delivery.optional_object("installation")
-    sender = installation.number("id") if installation else None
-    described_at = repository.time("updated_at")
-    return PayloadRepository(number, full_name, branch, repository.flag("private"), sender, described_at)
+    return PayloadRepository(
+        provider_id=provider_id,
+        full_name=full_name,
+        default_branch=branch,
+        installation_id=installation.number("id") if installation else None,
+        described_at=repository.time("updated_at"),
+        private=repository.flag("private"),
+    )
 
 
 def _is_zero(commit: str) -> bool:
-    """Tell whether this is git's way of saying "no commit"."""
+    """Return whether a commit is all zeros, which in git means "no commit"."""
     return not commit.strip("0")
 
 
 def _first_line(text: str) -> str | None:
-    """Return the first line of a text, cut, without the characters a database or a terminal trips over."""
-    first = text.strip().split("\n", 1)[0].strip()
-    return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", first)[:_MAX_LINE] or None
+    """Return the first line of a text, shortened and sanitized for databases and terminals, or None if empty."""
+    first_line = text.strip().split("\n", 1)[0].strip()
+    return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", first_line)[:_MAX_LINE] or None
 
 
-_READERS: dict[str, Callable[[PayloadFields], GitHubEvent]] = {
+_PARSERS: dict[str, Callable[[PayloadFields], GitHubEvent]] = {
     "push": _push,
     "pull_request": _pull_request,
     "ping": _ping,

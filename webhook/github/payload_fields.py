@@ -1,6 +1,6 @@
-"""One JSON object of a delivery, read field by field: what is not there or not what GitHub sends is named.
+"""Read and validate the fields of one JSON object of a delivery.
 
-Pure. A delivery's contents are written by anybody who can push, so nothing of it is taken on trust.
+Everyone who can push writes parts of a delivery, so no field is trusted. No I/O.
 """
 
 from datetime import UTC, datetime
@@ -11,14 +11,14 @@ MAX_ID = 2**63 - 1
 
 
 class MalformedPayload(ValueError):
-    """A field that is missing or not what GitHub sends; the message names it and never quotes its value."""
+    """Raised for a missing or invalid field. The message names the field and never contains its value."""
 
     def __init__(self, field: str, expected: str) -> None:
         super().__init__(f"{field} must be {expected}")
 
 
 class PayloadFields:
-    """One JSON object, read field by field. Every method raises MalformedPayload naming the field."""
+    """The fields of one JSON object. Methods that read a field raise MalformedPayload with the field's name."""
 
     def __init__(self, value: object, path: str) -> None:
         if not isinstance(value, dict):
@@ -60,14 +60,14 @@ class PayloadFields:
         return value.lower()
 
     def number(self, name: str) -> int:
-        """Return a number as GitHub counts things: from 1 on."""
+        """Return a positive integer that fits into the database, such as an id."""
         value = self.get(name)
         if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= MAX_ID:
             raise self.malformed(name, "a positive number")
         return value
 
     def time(self, name: str) -> datetime | None:
-        """Return a time that push events carry as seconds since 1970 and all others as ISO 8601."""
+        """Return a time or None. Push events contain Unix timestamps, and all other events ISO 8601."""
         value = self.get(name)
         try:
             if isinstance(value, str):
