@@ -1,1 +1,1 @@
-"""Health, versions and Prometheus metrics."""
+"""Serve health checks, versions and Prometheus metrics."""

@@ -1,6 +1,6 @@
-"""What anybody may ask of the service: whether it is well, its versions, its metrics, which repositories it knows.
+"""Serve the public routes for monitoring and clients: health, versions, metrics and repository providers.
 
-The same paths as BinderHub's, which monitoring and clients expect there, and open to all as there.
+The paths are BinderHub's, and like BinderHub's they need no login.
 """
 
 from importlib.metadata import version
@@ -18,23 +18,23 @@ from webhook.streaming.log_streams import LogStreams
 
 
 def blueprint(database: Database, streams: LogStreams, metrics: Metrics, role: Role) -> Blueprint:
-    """Return the routes, to be registered under the base path."""
+    """Return the routes, which are registered under the base path."""
     about = Blueprint("about", __name__)
 
     @about.get("/health")
     def health() -> tuple[Response, int]:
         checks = [_database_check(database)]
         ok = all(check["ok"] for check in checks)
-        watched = {"service": "streams", "ok": True, "open": streams.open_count, "limit": streams.limit}
-        return jsonify(ok=ok, role=role, checks=[*checks, watched]), 200 if ok else 503
+        open_streams = {"service": "streams", "ok": True, "open": streams.open_count, "limit": streams.limit}
+        return jsonify(ok=ok, role=role, checks=[*checks, open_streams]), 200 if ok else 503
 
     @about.get("/versions")
     def versions() -> Response:
-        ours = version("repo2hub")
-        built_with = {"repo2docker-version": image_names.REPO2DOCKER_VERSION}
-        answer = jsonify(repo2hub=ours, binderhub=f"repo2hub {ours}", builder_info=built_with)
-        answer.headers["Access-Control-Allow-Origin"] = "*"
-        return answer
+        repo2hub = version("repo2hub")
+        builder_info = {"repo2docker-version": image_names.REPO2DOCKER_VERSION}
+        response = jsonify(repo2hub=repo2hub, binderhub=f"repo2hub {repo2hub}", builder_info=builder_info)
+        response.headers["Access-Control-Allow-Origin"] = "*"
+        return response
 
     @about.get("/metrics")
     def prometheus() -> Response:
@@ -53,7 +53,7 @@ def _database_check(database: Database) -> dict[str, object]:
         with database.read() as session:
             session.execute(text("SELECT 1 FROM build LIMIT 1"))
     except SQLAlchemyError as exc:
-        # Its text can hold the address with the password.
+        # The text of the exception can contain the URL with the password.
         return {"service": "database", "kind": kind, "ok": False, "error": type(exc).__name__}
     return {"service": "database", "kind": kind, "ok": True}
 
@@ -86,4 +86,4 @@ PROVIDERS = [
         },
     ),
 ]
-"""The providers of the build API, as BinderHub describes them to its launch form."""
+"""The providers of the build API, in the form that BinderHub returns to its launch page."""
