@@ -16,6 +16,7 @@ from webhook.access.concurrency_limit import ConcurrencyLimit
 from webhook.api import launch_links
 from webhook.api.badge import Badges
 from webhook.api.builds import BuildsApi
+from webhook.api.description import Description
 from webhook.api.images import ImagesApi
 from webhook.api.logs import LogsApi
 from webhook.binderhub.build_api import BinderHubApi
@@ -86,6 +87,7 @@ def create_app(
         BuildsApi(builds, guard).blueprint(),
         LogsApi(builds, streams, guard, metrics).blueprint(),
         ImagesApi(builds, guard, metrics).blueprint(),
+        Description(app, settings).blueprint(),
     ):
         app.register_blueprint(blueprint, url_prefix=f"{base}/api/v1")
     for blueprint in (

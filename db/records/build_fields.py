@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, overload
 
-from pydantic import WithJsonSchema, with_config
+from pydantic import Field, WithJsonSchema
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
 from db.models import Build
@@ -13,33 +13,31 @@ Timestamp = Annotated[str, WithJsonSchema({"type": "string", "format": "date-tim
 """A moment as ISO 8601 in UTC, such as 2026-11-23T12:00:00Z."""
 
 
-@with_config(use_attribute_docstrings=True)
 class BuildFields(TypedDict):
     """A build, without what only the API adds."""
 
     id: int
-    repository: str
-    """`org/repo` on GitHub, or the URL of a repository on another server."""
-    ref: str
-    """The full ref, such as refs/heads/main; empty for a bare commit."""
+    repository: Annotated[
+        str, Field(description="`org/repo` on GitHub, or the URL of a repository on another server.")
+    ]
+    ref: Annotated[str, Field(description="The full ref, such as refs/heads/main; empty for a bare commit.")]
     commit: str
     commit_title: str | None
     commit_author: str | None
-    recipe: str
-    """The hash that names how images are built: a new recipe builds new images."""
+    recipe: Annotated[
+        str, Field(description="The hash that names how images are built: a new recipe builds new images.")
+    ]
     trigger: Trigger
     requested_by: str | None
     status: Status
-    reason: Reason | None
-    """Why the build was cancelled or failed."""
-    cause: str | None
-    """What failed, as a code such as package_not_found."""
-    message: str | None
-    """The cause as a sentence."""
+    reason: Annotated[Reason | None, Field(description="Why the build was cancelled or failed.")]
+    cause: Annotated[str | None, Field(description="What failed, as a code such as package_not_found.")]
+    message: Annotated[str | None, Field(description="The cause as a sentence.")]
     attempt: int
     max_attempts: int
-    superseded_by: int | None
-    """The build of a newer push that replaced this one."""
+    superseded_by: Annotated[
+        int | None, Field(description="The build of a newer push that replaced this one.")
+    ]
     created_at: Timestamp
     started_at: Timestamp | None
     finished_at: Timestamp | None

@@ -10,13 +10,22 @@ from db.status import CancelResult
 from webhook.access.auth import Guard
 from webhook.access.permissions import read_access
 from webhook.builds import listing
+from webhook.builds.json_types import (
+    MAX_PAGE,
+    BuildJson,
+    BuildListQuery,
+    BuildPageJson,
+    BuildPath,
+    BuildRequestJson,
+    CancelledJson,
+    NoFields,
+    RequestedJson,
+)
 from webhook.builds.service import BuildRequest, BuildService, RequestedBuild
 from webhook.http.errors import HttpError
+from webhook.http.openapi import Operation, operation
 from webhook.http.parameters import parse_build_id, parse_number, with_query
 from webhook.lookup.revision import parse_repository
-
-MAX_PAGE = 100
-_REQUEST_FIELDS = {"repository", "ref", "force"}
 
 Answer = Response | tuple[Response, int] | tuple[Response, int, dict[str, str]]
 
@@ -30,7 +39,7 @@ class BuildsApi:
 
     def blueprint(self) -> Blueprint:
         """Return the routes, to be registered under /api/v1."""
-        api = Blueprint("api", __name__)
+        api = Blueprint("builds", __name__)
         api.before_request(lambda: self.guard.check(request))
         api.add_url_rule("/builds", view_func=self.list_builds, methods=["GET"])
         api.add_url_rule("/builds", view_func=self.request_build, methods=["POST"])
@@ -39,6 +48,7 @@ class BuildsApi:
         api.add_url_rule("/builds/<build>/rebuild", view_func=self.rebuild, methods=["POST"])
         return api
 
+    @operation(Operation({200: BuildPageJson}, errors=(401, 403, 422, 503), query=BuildListQuery))
     def list_builds(self) -> Answer:
         """Return builds, newest first; `next` is the URL of the next page."""
         arguments = request.args.to_dict()
@@ -53,22 +63,52 @@ class BuildsApi:
         following = None if is_last else with_query(request.path, arguments, before=shown[-1]["id"])
         return jsonify(builds=shown, next=following)
 
+    @operation(
+        Operation(
+            {200: RequestedJson, 202: RequestedJson},
+            errors=(401, 403, 404, 415, 422, 429, 503),
+            body=BuildRequestJson,
+        )
+    )
     def request_build(self) -> Answer:
-        """Request the image of a repository and ref."""
+        """Request the image of a repository and ref.
+
+        200: the image exists. 202: a build is queued or running; `Location` is its path.
+        """
         build_request = self._parse_request(request.get_data(cache=False))
         return self._requested(self.builds.request(build_request))
 
+    @operation(Operation({200: BuildJson}, errors=(401, 403, 404, 503), path=BuildPath))
     def build(self, build: str) -> Answer:
         """Return a build."""
         return jsonify(self.builds.describe(parse_build_id(build), self.guard.user()))
 
+    @operation(
+        Operation(
+            {200: CancelledJson, 202: CancelledJson},
+            errors=(401, 403, 404, 409, 415, 503),
+            path=BuildPath,
+            body=NoFields,
+        )
+    )
     def cancel(self, build: str) -> Answer:
-        """Cancel a build: 200 if it is cancelled, 202 if its builder has yet to stop it."""
+        """Cancel a build.
+
+        200: the build is cancelled. 202: it is running, and its builder stops it with its next heartbeat.
+        """
         build_id, user = parse_build_id(build), self.guard.user()
         outcome = self.builds.cancel(build_id, user)
         status = 200 if outcome is CancelResult.DONE else 202
         return jsonify(outcome=outcome, build=self.builds.describe(build_id, user)), status
 
+    @operation(
+        Operation(
+            {202: RequestedJson},
+            errors=(401, 403, 404, 415, 422, 429, 503),
+            path=BuildPath,
+            body=NoFields,
+        )
+    )
     def rebuild(self, build: str) -> Answer:
         """Build the commit of a build again, even though an image exists."""
         return self._requested(self.builds.rebuild(parse_build_id(build), self.guard.user()))
@@ -88,7 +128,7 @@ class BuildsApi:
         if not isinstance(body, dict):
             message = 'The body must be a JSON object such as {"repository": "org/repo", "ref": "main"}.'
             raise HttpError(422, "bad_body", message)
-        if unknown := sorted(str(name) for name in body.keys() - _REQUEST_FIELDS):
+        if unknown := sorted(str(name) for name in body.keys() - BuildRequestJson.__annotations__.keys()):
             raise HttpError(422, "unknown_field", f"Unknown field: {', '.join(unknown)[:100]}.")
         repository, ref, force = body.get("repository"), body.get("ref", "HEAD"), body.get("force", False)
         if not isinstance(repository, str):

@@ -12,7 +12,9 @@ from db.queries.visibility import visible
 from webhook.access.auth import Guard
 from webhook.access.permissions import read_access
 from webhook.builds.build_json import image_json
+from webhook.builds.json_types import ImageJson, ImageListJson, MissJson, SpecPath
 from webhook.builds.service import BuildRequest, BuildService
+from webhook.http.openapi import Operation, operation
 from webhook.lookup.lookup import Hit, Miss
 from webhook.lookup.revision import parse_spec
 from webhook.monitoring.metrics import Metrics
@@ -37,6 +39,13 @@ class ImagesApi:
         api.add_url_rule("/images/gh/<path:spec>", view_func=self.image, methods=["GET"])
         return api
 
+    @operation(
+        Operation(
+            {200: ImageJson, 404: MissJson},
+            errors=(401, 403, 422, 503),
+            path=SpecPath,
+        )
+    )
     def image(self, spec: str) -> Response | tuple[Response, int]:
         """Return the image of `org/repo/ref`, or why there is none; the ref defaults to HEAD."""
         target = parse_spec(spec, self.builds.settings.github_url)
@@ -51,6 +60,7 @@ class ImagesApi:
             answer.call_on_close(lambda: lookup.record_use(found.image_id))
         return answer
 
+    @operation(Operation({200: ImageListJson}, errors=(401, 403, 503)))
     def list_images(self) -> Response:
         """Return the images that can be started now, newest first: the newest of each ref."""
         # The spawn page sends `org/repo`: it could show an image from another server, but not start it.

@@ -9,8 +9,10 @@ from db.records import logs
 from db.records.logs import Position
 from webhook.access.auth import Guard
 from webhook.access.concurrency_limit import LimitReached
+from webhook.builds.json_types import MAX_ATTEMPT, BuildPath, LogQuery
 from webhook.builds.service import BuildService
 from webhook.http.errors import HttpError
+from webhook.http.openapi import Operation, operation
 from webhook.http.parameters import parse_build_id, parse_number, unknown_build
 from webhook.monitoring.metrics import Metrics
 from webhook.streaming.log_streams import LogStream, LogStreams
@@ -33,6 +35,14 @@ class LogsApi:
         api.add_url_rule("/builds/<build>/log", view_func=self.log, methods=["GET"])
         return api
 
+    @operation(
+        Operation(
+            {200: ("text/plain", "text/event-stream")},
+            errors=(401, 403, 404, 422, 429, 503),
+            path=BuildPath,
+            query=LogQuery,
+        )
+    )
     def log(self, build: str) -> Response:
         """Return the log of a build, in the format that the request accepts."""
         build_id, user = parse_build_id(build), self.guard.user()
@@ -45,7 +55,7 @@ class LogsApi:
             stream = self._within_limit(lambda: self.streams.open(build_id, after, user))
             return _streamed(stream, "text/event-stream; charset=utf-8")
         attempt = request.args.get("attempt")
-        wanted = newest if attempt is None else parse_number(attempt, "attempt", 999_999_999)
+        wanted = newest if attempt is None else parse_number(attempt, "attempt", MAX_ATTEMPT)
         stream = self._within_limit(lambda: self.streams.open_text(build_id, wanted, user))
         return _streamed(stream, "text/plain; charset=utf-8")
 

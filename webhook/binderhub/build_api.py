@@ -9,11 +9,14 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Annotated, Literal
 
 import structlog
 from flask import Blueprint, Response, request
+from pydantic import Field
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 from werkzeug.routing import BaseConverter, PathConverter
 
 from base.repository_names import GITHUB, provider_of
@@ -33,10 +36,11 @@ from webhook.binderhub.events import (
     failed,
     ready,
 )
-from webhook.binderhub.spec import parse_provider_spec, raw_path
+from webhook.binderhub.spec import SUPPORTED, parse_provider_spec, raw_path
 from webhook.builds.backoff import rebuild_allowed_at
 from webhook.builds.service import BuildRequest, BuildService
 from webhook.http.errors import HttpError, ResolveError
+from webhook.http.openapi import Operation, operation
 from webhook.lookup.lookup import Hit, Miss
 from webhook.lookup.resolve import BUILD_MAX_AGE, Resolved
 from webhook.monitoring.metrics import Metrics
@@ -55,6 +59,19 @@ class _AnyPathConverter(BaseConverter):
     regex = r"(?s:.+)"
     part_isolating = False
     weight = PathConverter.weight
+
+
+class BuildStreamPath(TypedDict):
+    """The path of a build request."""
+
+    spec: Annotated[str, Field(description=f"{SUPPORTED}; the ref defaults to HEAD.")]
+
+
+class BuildStreamQuery(TypedDict, total=False):
+    """The query of a build request."""
+
+    build_only: Literal["true", "false"]
+    lastEventId: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +112,20 @@ class BinderHubApi:
         )
         return binder
 
+    @operation(
+        Operation(
+            {200: (CONTENT_TYPE,)},
+            path=BuildStreamPath,
+            query=BuildStreamQuery,
+            methods=("GET",),
+        )
+    )
     def build(self, spec: str) -> Response:
-        """Return the events of one request."""
+        """Return the log of a build as events, which end with the image or an error.
+
+        This is the build API of BinderHub. The status is always 200; the last event has the phase `ready` and
+        the field `imageName`, or the phase `failed` and the field `status_code`.
+        """
         events = _Events()
         try:
             binder_request = self._parse_request()

@@ -10,6 +10,7 @@ from werkzeug.test import TestResponse
 
 from db.database import Database
 from demo.github.git_server import GitServer
+from tests.webhook.described_client import DescribedClient
 from tests.webhook.records import Clock
 from webhook.app import create_app
 from webhook.settings import WebSettings
@@ -25,7 +26,9 @@ def settings(settings: WebSettings, github: GitServer) -> WebSettings:
 
 @pytest.fixture
 def app(settings: WebSettings, database: Database, clock: Clock) -> Flask:
-    return create_app(settings, database, clock=clock)
+    app = create_app(settings, database, clock=clock)
+    app.test_client_class = DescribedClient
+    return app
 
 
 @pytest.fixture
