@@ -14,7 +14,7 @@ from webhook.access.permissions import read_access
 from webhook.builds.build_json import image_json
 from webhook.builds.json_types import ImageJson, ImageListJson, MissJson, SpecPath
 from webhook.builds.service import BuildRequest, BuildService
-from webhook.http.openapi import Operation, operation
+from webhook.http.openapi import ErrorJson, Operation, operation
 from webhook.lookup.lookup import Hit, Miss
 from webhook.lookup.revision import parse_spec
 from webhook.monitoring.metrics import Metrics
@@ -41,7 +41,7 @@ class ImagesApi:
 
     @operation(
         Operation(
-            {200: ImageJson, 404: MissJson},
+            {200: ImageJson, 404: MissJson | ErrorJson},
             errors=(401, 403, 422, 503),
             path=SpecPath,
         )
