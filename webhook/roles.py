@@ -17,7 +17,7 @@ from webhook.settings import Role
 
 _STREAMS = re.compile(r"/build/(?s:.+)|/api/v1/builds/[0-9]+/log")
 _BOTH = frozenset({"/health", "/versions", "/metrics", "/api/repoproviders"})
-_HERE = {"webhook": "everything but logs that are followed", "streams": "logs that are followed, alone"}
+_HERE = {"webhook": "everything except log streams", "streams": "log streams only"}
 _OTHER = {"webhook": "streams", "streams": "webhook"}
 
 log = structlog.get_logger()
@@ -38,8 +38,8 @@ def register(app: Flask, role: Role, base: str) -> None:
     if role == "all":
         return
     message = (
-        f"This process serves {_HERE[role]} (repo2hub web --role {role}). The web server in front is to send this "
-        f'path to the process with --role {_OTHER[role]}: see "Many viewers" in docs/operations.md.'
+        f"This process serves {_HERE[role]} (--role {role}). Configure the web server to send this path to the "
+        f'process with --role {_OTHER[role]}: see "Many viewers" in docs/operations.md.'
     )
 
     def turn_away() -> Response | None:

@@ -67,7 +67,7 @@ class WebSettings(SharedSettings):
     def _no_service_link(cls, value: object) -> object:
         if isinstance(value, str) and value.startswith("tcp://"):
             raise ValueError(
-                "Kubernetes sets it so for a Service called repo2hub: the pod needs enableServiceLinks: false"
+                "Kubernetes set it for the Service repo2hub. Set enableServiceLinks: false in the pod"
             )
         return value
 
@@ -75,7 +75,7 @@ class WebSettings(SharedSettings):
     @classmethod
     def _hub_is_known(cls, value: str) -> str:
         if value == "jupyterhub" and (wrong := hub_environment.validation_errors(os.environ)):
-            raise ValueError("jupyterhub needs more of the environment: " + "; ".join(wrong))
+            raise ValueError("jupyterhub needs more variables: " + "; ".join(wrong))
         return value
 
     @field_validator("hub_url")
@@ -85,7 +85,7 @@ class WebSettings(SharedSettings):
             r"(https?://[A-Za-z0-9.:\[\]_-]+)?(/[A-Za-z0-9._~-]+)*/hub/spawn", value
         ):
             raise ValueError(
-                "write the hub's spawn page, such as /hub/spawn or https://hub.example.org/hub/spawn"
+                "must be the hub's spawn page, such as /hub/spawn or https://hub.example.org/hub/spawn"
             )
         return value
 
@@ -115,7 +115,7 @@ class WebSettings(SharedSettings):
     @classmethod
     def _slash_at_both_ends(cls, value: str) -> str:
         if not re.fullmatch(r"/?([A-Za-z0-9._~-]+/)*[A-Za-z0-9._~-]*", value):
-            raise ValueError("write a path such as / or /services/binder/")
+            raise ValueError("must be a path such as / or /services/binder/")
         return f"/{value.strip('/')}/" if value.strip("/") else "/"
 
     @field_validator("allowed_repositories", "banned_repositories")
@@ -123,7 +123,7 @@ class WebSettings(SharedSettings):
     def _repository_patterns(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if not all(re.fullmatch(r"[^/\s]+/[^/\s]+|https?://\S+", pattern) for pattern in value):
             raise ValueError(
-                "write patterns such as org/repo, org/* or https://gitlab.com/org/*, separated by commas"
+                "must be comma-separated patterns such as org/repo, org/* or https://gitlab.com/org/*"
             )
         return tuple(pattern.lower() for pattern in value)
 
@@ -131,7 +131,7 @@ class WebSettings(SharedSettings):
     @classmethod
     def _repositories_of_groups(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if not all(re.fullmatch(r"[A-Za-z0-9_.*-]+/[A-Za-z0-9_.*-]+=[^=\s][^=]*", rule) for rule in value):
-            raise ValueError("write rules such as org/*=group or org/repo=group, separated by commas")
+            raise ValueError("must be comma-separated rules such as org/*=group or org/repo=group")
         return value
 
     @field_validator("ref_filters")
@@ -139,16 +139,16 @@ class WebSettings(SharedSettings):
     def _full_refs(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         # A bare branch name would match nothing, and nothing would say so.
         if not all(pattern.startswith(("refs/", "*")) for pattern in value):
-            raise ValueError("write full refs such as refs/heads/main or refs/tags/v*, separated by commas")
+            raise ValueError("must be comma-separated full refs such as refs/heads/main or refs/tags/v*")
         return value
 
     @model_validator(mode="after")
     def _someone_to_trust(self) -> Self:
         if self.auth == "token" and not any(t.get_secret_value().strip() for t in self.api_tokens):
-            raise ValueError("REPO2HUB_API_TOKENS: REPO2HUB_AUTH=token needs at least one token")
+            raise ValueError("REPO2HUB_API_TOKENS: set at least one token for REPO2HUB_AUTH=token")
         if self.auth == "none" and not is_loopback(self.host):
             raise ValueError(
-                "REPO2HUB_AUTH: none is for this machine alone; set token or jupyterhub, "
-                "or REPO2HUB_HOST to 127.0.0.1"
+                "REPO2HUB_AUTH: none allows access from this machine only. Set token or jupyterhub, "
+                "or set REPO2HUB_HOST to 127.0.0.1"
             )
         return self

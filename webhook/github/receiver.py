@@ -128,7 +128,7 @@ class Receiver(Webhook):  # type: ignore[misc]  # the package has no types
         """Return what was sent and signed. Raises Refused."""
         given = request.headers.get(signature.HEADER)
         refused = RefusedDelivery(
-            401, "bad_signature", f"{signature.HEADER} is missing or signs something else."
+            401, "bad_signature", f"{signature.HEADER} is missing or wrong. Check the webhook's secret."
         )
         if not signature.is_signature(given):
             raise refused
@@ -147,7 +147,7 @@ class Receiver(Webhook):  # type: ignore[misc]  # the package has no types
             return
         if not self._large.acquire(blocking=False):
             raise RefusedDelivery(
-                503, "too_many_large", "Too many large deliveries come at once. Deliver it again later."
+                503, "too_many_large", "Too many large deliveries at once. Redeliver it later."
             )
         try:
             yield
@@ -225,11 +225,11 @@ def _body() -> bytes:
     except RequestEntityTooLarge:
         body = None
     except HTTPException as exc:
-        raise RefusedDelivery(400, "incomplete", "The body did not arrive whole.") from exc
+        raise RefusedDelivery(400, "incomplete", "The body is incomplete.") from exc
     if body is None or len(body) > MAX_BODY:
-        raise RefusedDelivery(413, "too_large", "A delivery has at most 25 MiB.")
+        raise RefusedDelivery(413, "too_large", "The delivery is larger than 25 MiB.")
     if len(body) < (request.content_length or 0):  # gunicorn says nothing of it
-        raise RefusedDelivery(400, "incomplete", "The body did not arrive whole.")
+        raise RefusedDelivery(400, "incomplete", "The body is incomplete.")
     return body
 
 
@@ -240,14 +240,18 @@ def _decode(body: bytes) -> dict[str, Any]:
         case "application/x-www-form-urlencoded":
             text = _form_payload(body)
         case _:
-            raise RefusedDelivery(415, "unsupported_content_type", "Send application/json or a form.")
+            raise RefusedDelivery(
+                415,
+                "unsupported_content_type",
+                "Content-Type must be application/json or application/x-www-form-urlencoded.",
+            )
     try:
         payload = json.loads(text)
     # RecursionError: a few kilobytes of nested brackets.
     except (ValueError, RecursionError) as exc:
-        raise RefusedDelivery(400, "bad_json", "The payload is not JSON.") from exc
+        raise RefusedDelivery(400, "bad_json", "The payload is not valid JSON.") from exc
     if not isinstance(payload, dict):
-        raise RefusedDelivery(400, "malformed_payload", "payload must be an object.")
+        raise RefusedDelivery(400, "malformed_payload", "The payload must be a JSON object.")
     return payload
 
 
@@ -256,16 +260,16 @@ def _form_payload(body: bytes) -> str:
         fields = parse_qs(body.decode(), errors="strict", max_num_fields=16)
         (payload,) = fields["payload"]
     except (ValueError, KeyError) as exc:
-        raise RefusedDelivery(400, "bad_form", "The form must have one field: payload.") from exc
+        raise RefusedDelivery(400, "bad_form", "The form must have exactly one field, payload.") from exc
     return payload
 
 
 def _header(name: str, pattern: re.Pattern[str]) -> str:
     value = request.headers.get(name)
     if value is None:
-        raise RefusedDelivery(400, "missing_header", f"{name} is missing.")
+        raise RefusedDelivery(400, "missing_header", f"The header {name} is missing.")
     if not pattern.fullmatch(value):
-        raise RefusedDelivery(400, "bad_header", f"{name} is not what GitHub sends.")
+        raise RefusedDelivery(400, "bad_header", f"The header {name} is invalid.")
     return value
 
 
