@@ -11,6 +11,8 @@ from bench.inputs.base_images import BENCH_IMAGE_PREFIX
 from builder.buildpacks import repo2docker
 from tests.support.registry import Registry
 
+CONFIG = Path(__file__).with_name("plain_repo2docker_config.py")
+
 
 class PlainRepo2docker:
     """repo2docker as a user runs it."""
@@ -35,8 +37,7 @@ class PlainRepo2docker:
         image = f"127.0.0.1:{self._registry.port}/{BENCH_IMAGE_PREFIX}plain:{commit}"
         options = ["--no-run", "--push", "--engine=docker", "--user-id=1000", "--user-name=jovyan"]
         target = [f"--image-name={image}", f"--ref={commit}", url]
-        config = Path(__file__).with_name("plain_repo2docker_config.py")
-        argv = [sys.executable, "-P", "-m", "repo2docker", "--config", str(config), *options, *target]
+        argv = [sys.executable, "-P", "-m", "repo2docker", "--config", str(CONFIG), *options, *target]
         environment = repo2docker.environment(self._spec, self._home, os.environ)
         started = time.perf_counter()
         done = subprocess.run(

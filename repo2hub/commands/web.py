@@ -24,14 +24,14 @@ def web(**options: Any) -> None:
     For a site with hundreds of log viewers, run two processes on the same database, one with --role webhook and
     one with --role streams, behind a web server that routes requests to them.
     """
-    given = listen_address.drop_unset(options)
-    settings = WebSettings.load(**given)
+    overrides = listen_address.drop_unset(options)
+    settings = WebSettings.load(**overrides)
     if (
         not settings.webhook_secrets
         and settings.role != "streams"
-        and (made := webhook_secret_file.read_secret(settings.data_dir))
+        and (secret := webhook_secret_file.read_secret(settings.data_dir))
     ):
-        settings = WebSettings.load(**given, webhook_secrets=made)
+        settings = WebSettings.load(**overrides, webhook_secrets=secret)
     structured_logging.configure(settings.log_format)
     require_current_schema(settings)
     run(settings)

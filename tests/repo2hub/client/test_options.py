@@ -47,9 +47,9 @@ def test_a_repository_is_a_name_or_an_address(
 def test_an_address_of_another_server_is_never_taken_for_a_name_at_github(address: str, github: str) -> None:
     code, out, err = run("build", address, "--server", "http://127.0.0.1:9", REPO2HUB_GITHUB_URL=github)
     assert (code, out) == (2, "")
-    said = " ".join(err.split())
-    assert f"{address.split('/')[2]} is not {github or 'https://github.com'}" in said
-    assert "/build/git/<URL-encoded address>/<ref>" in said
+    message = " ".join(err.split())
+    assert f"{address.split('/')[2]} is not {github or 'https://github.com'}" in message
+    assert "/build/git/<URL-encoded address>/<ref>" in message
 
 
 HUB = {

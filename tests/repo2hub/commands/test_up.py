@@ -77,11 +77,11 @@ def test_web_uses_the_secret_that_up_generated_and_generates_none(tmp_path: Path
 def test_up_prints_that_a_token_is_required(tmp_path: Path) -> None:
     process = Up(tmp_path, {"AUTH": "token", "API_TOKENS": "a-token"}).start()
     assert process.stdout is not None
-    told = [process.stdout.readline() for _ in range(6)]
+    lines = [process.stdout.readline() for _ in range(6)]
     process.terminate()
     with process:
         process.stdout.read()
-    build = next(line for line in told if "repo2hub build" in line)
+    build = next(line for line in lines if "repo2hub build" in line)
     assert "REPO2HUB_API_TOKEN=<a token> repo2hub build org/repo" in build
 
 

@@ -20,16 +20,18 @@ def test_the_versions_of_client_and_engine_are_reported(program: Program) -> Non
 
 
 @pytest.mark.parametrize(
-    ("said", "fix"),
+    ("error", "fix"),
     [
         ("permission denied while trying to connect", "sudo usermod -aG docker"),
         ("Cannot connect to the Docker daemon", "sudo systemctl start docker"),
     ],
 )
 def test_an_engine_that_does_not_answer_has_a_fix_for_the_reason(
-    program: Program, said: str, fix: str
+    program: Program, error: str, fix: str
 ) -> None:
-    program("docker", f'echo \'{{"Client": {{"Version": "1"}}, "Server": null}}\'; echo "{said}" >&2; exit 1')
+    program(
+        "docker", f'echo \'{{"Client": {{"Version": "1"}}, "Server": null}}\'; echo "{error}" >&2; exit 1'
+    )
     finding = machine_checks.engine()
     assert level(finding) is Level.BROKEN
     assert str(finding.fix).startswith(fix)
