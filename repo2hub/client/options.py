@@ -39,7 +39,8 @@ def service_command(command: Callable[..., int | None]) -> Callable[..., None]:
     )
     @click.option(
         "--token",
-        help="API token; other users can see it, unlike the variable.  [env: REPO2HUB_API_TOKEN]",
+        help="API token. Other users of this machine can see it, so prefer the variable.  "
+        "[env: REPO2HUB_API_TOKEN]",
     )
     @wraps(command)
     def run(*, server: str | None, token: str | None, **parameters: Any) -> None:

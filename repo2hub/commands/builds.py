@@ -33,8 +33,8 @@ def build(
 ) -> int:
     """Request the image of a repository and follow the build log.
 
-    REF is a branch, tag or commit; the default is the default branch. The exit code is 0 only if the image exists;
-    with --no-follow, if the build was requested.
+    REF is a branch, tag or commit; without it, the default branch is used. The exit code is 0 only if the image
+    exists; with --no-follow, if the build was requested.
     """
     answer = service.request_build(*target, force=force)
     requested = answer.get("build")

@@ -15,9 +15,9 @@ from repo2hub.output.terminal import Terminal
 def lookup(service: ServiceClient, terminal: Terminal, *, target: Target, as_json: bool) -> int:
     """Print the image of a repository.
 
-    REF is a branch, tag or commit; the default is the default branch. Only the image's name is printed to stdout.
-    If that commit has no image (yet), the exit code is 3, and stderr says why and names an older image if there is
-    one.
+    REF is a branch, tag or commit; without it, the default branch is used. Only the image's name is printed to
+    stdout. If that commit has no image (yet), the exit code is 3, and stderr says why and names an older image
+    if there is one.
     """
     found = service.lookup(*target)
     if as_json:
