@@ -1,9 +1,9 @@
 """Collect user-facing texts from Python source, by its syntax tree.
 
 A text is any string that reads as prose, wherever it is: in an error, an option, a table of sentences, a return
-value. Left out are docstrings (but for those of click commands, which click prints), patterns, SQL, log events
-and checks (`assert`). Its context is the call that it is an argument of, the name that it is assigned to, or the
-function that returns it.
+value. Left out are patterns, SQL, log events, checks (`assert`) and docstrings, except those that users see: of
+click commands, and of operations and types of the OpenAPI description. The context of a text is the call that it
+is an argument of, the name that it is assigned to, or the function that returns it.
 """
 
 import ast
@@ -43,19 +43,26 @@ class _Collector(ast.NodeVisitor):
             context = next((name for name in reversed(self.context) if name != "label"), "module")
             self.texts.append(f"{context}: {one_line(text)}")
 
+    def add_docstring(self, node: ast.FunctionDef | ast.ClassDef, context: str) -> None:
+        if documented := ast.get_docstring(node):
+            self.texts.append(f"{context}: {one_line(documented)}")
+
     def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
         self.within(node.name, [*node.decorator_list, *_body(node)])
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
-        commands = [_name(d.func) for d in node.decorator_list if isinstance(d, ast.Call)]
-        documented = ast.get_docstring(node)
-        if documented and ({"command", "group"} & set(commands)):
-            self.texts.append(f"{node.name} --help: {one_line(documented)}")
+        decorators = {_name(d.func) for d in node.decorator_list if isinstance(d, ast.Call)}
+        if {"command", "group"} & decorators:
+            self.add_docstring(node, f"{node.name} --help")
+        elif "operation" in decorators:
+            self.add_docstring(node, f"{node.name} operation")
         for decorator in node.decorator_list:
             self.visit(decorator)
         self.within(node.name, _body(node))
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        if any(_name(base) == "TypedDict" for base in node.bases):
+            self.add_docstring(node, f"{node.name} type")
         self.within(node.name, _body(node))
 
     def visit_Module(self, node: ast.Module) -> None:
@@ -82,8 +89,8 @@ class _Collector(ast.NodeVisitor):
         self.within(_name(target) or self.context[-1], [node.value])
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
-        if node.value is not None:  # an annotation is no text
-            self.within(_name(node.target) or self.context[-1], [node.value])
+        described = [node.annotation, *([node.value] if node.value is not None else [])]
+        self.within(_name(node.target) or self.context[-1], described)
 
     def visit_Dict(self, node: ast.Dict) -> None:
         for value in node.values:

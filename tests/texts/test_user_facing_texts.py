@@ -73,6 +73,24 @@ def build() -> None:
     ]
 
 
+def test_what_the_openapi_description_says_is_found() -> None:
+    source = '''
+class BuildQuery(TypedDict, total=False):
+    """The query of a list of builds."""
+
+    before: Annotated[int, Field(ge=1, description="Only builds with a smaller id.")]
+
+@operation("/builds", query=BuildQuery)
+def list_builds() -> None:
+    """List builds, newest first."""
+'''
+    assert python_texts(source) == [
+        "BuildQuery type: The query of a list of builds.",
+        "Field: Only builds with a smaller id.",
+        "list_builds operation: List builds, newest first.",
+    ]
+
+
 def test_a_finding_and_a_table_of_labels_are_found() -> None:
     source = (
         'return_ = Finding("engine", level, "it does not answer", "Start the engine.")\n_WORDS = {1: "Ready"}'
