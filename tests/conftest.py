@@ -34,7 +34,7 @@ pytest_plugins = ["tests.support.isolation", "tests.support.schedule"]
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Behind a proxy that nobody told of this machine's own servers, which are all that the tests talk to.
+# The tests talk to servers of this machine only, which a proxy would not reach.
 for _name in ("no_proxy", "NO_PROXY"):
     os.environ[_name] = ",".join(filter(None, (os.environ.get(_name), "localhost,127.0.0.1")))
 
@@ -103,7 +103,7 @@ def postgresql_database(postgresql_template: str) -> Iterator[str]:
 def postgresql_url(postgresql_database: str) -> Iterator[str]:
     """A migrated PostgreSQL database without a row, whose numbers begin at 1.
 
-    Emptied and not made anew: that takes a tenth of the time.
+    It is emptied, which takes a tenth of the time of creating it again.
     """
     yield postgresql_database
     administer(
@@ -152,21 +152,21 @@ def repository(database: Database) -> Repository:
 
 @pytest.fixture
 def enqueue(database: Database, repository: Repository) -> Callable[..., Enqueued]:
-    """Ask for an image; whatever matters to the test is given by name."""
+    """Request a build; a test passes the fields that matter to it."""
 
-    def ask(**wish: object) -> Enqueued:
+    def request(**fields: object) -> Enqueued:
         values: dict[str, object] = {
             "ref": "refs/heads/main",
             "commit": COMMIT,
             "recipe": RECIPE,
             "trigger": Trigger.PUSH,
             "now": NOW,
-            **wish,
+            **fields,
         }
         with database.write() as session:
             return enqueue_build(session, repository=repository, **values)  # type: ignore[arg-type]
 
-    return ask
+    return request
 
 
 @pytest.fixture

@@ -89,7 +89,7 @@ def _take(browser: Browser, address: str, path: Path, size: ViewportSize, scheme
 
 def _take_spawn_page(folder: Path, browser: Browser) -> None:
     with _hub(browser) as hub:
-        page = hub.person("ada", width=1000)
+        page = hub.visit("ada", width=1000)
         expect(page.locator("#r2h-list .r2h-commit")).to_have_count(1 + len(_READY), timeout=LIMIT)
         page.locator("#r2h-list input").first.check()
         _keep(page, folder / "spawn.png", whole=True)
@@ -97,7 +97,7 @@ def _take_spawn_page(folder: Path, browser: Browser) -> None:
         expect(page.locator("#r2h-advice")).to_be_visible(timeout=_BUILD_LIMIT)
         _keep(page, folder / "spawn-failed.png", whole=True)
         for name, width, scheme in (("spawn-building", 1000, "dark"), ("spawn-building-phone", 390, "dark")):
-            page = hub.person("grace", width=width, scheme=scheme)
+            page = hub.visit("grace", width=width, scheme=scheme)
             expect(page.locator("#r2h-list .r2h-commit")).to_have_count(1 + len(_READY), timeout=LIMIT)
             _build(page, _SLOW)
             expect(page.locator("#r2h-log")).to_contain_text("light curve 9 of", timeout=_BUILD_LIMIT)

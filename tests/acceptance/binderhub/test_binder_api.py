@@ -132,7 +132,7 @@ def test_a_registry_that_is_away_is_reported_and_what_was_pushed_is_still_served
     other = github.create(f"{repository.full_name}-second")
     other.commit(SMALL)
     waiting = Client(service.url, "0.5", f"gh/{other.full_name}/main")
-    told = waiting.until("Retrying automatically")
-    assert told["phase"] == "waiting" and "registry" in told["message"].lower()
+    event = waiting.until("Retrying automatically")
+    assert event["phase"] == "waiting" and "registry" in event["message"].lower()
     waiting.kill()
-    assert requests.post(f"{service.url}/api/v1/builds/{told['build_id']}/cancel", json={}, timeout=30).ok
+    assert requests.post(f"{service.url}/api/v1/builds/{event['build_id']}/cancel", json={}, timeout=30).ok

@@ -1,4 +1,4 @@
-"""An engine that stops and disks that are full: the build is given back with words, and built when all is well."""
+"""An engine that stops or limits memory, and full disks: the build is retried, or fails with a message."""
 
 import random
 import shutil
@@ -62,7 +62,7 @@ def push(service: Service, repository: BareRepository, *commands: str) -> int:
 
 
 def given_back(service: Service, build_id: int, cause: str) -> str:
-    """Wait for the end of the first attempt, and return what it told; the next one would disturb another test."""
+    """Return the message of the first attempt when it ended; a second attempt would disturb another test."""
     build = service.wait_until_given_back(build_id)
     assert (build["cause"], build["attempt"]) == (cause, 1), service.log(build_id)
     message: str = build["message"]

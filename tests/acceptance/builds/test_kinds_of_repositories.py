@@ -67,7 +67,7 @@ def files_of(kind: str) -> dict[str, bytes]:
         ("nothing", [(("ls",), "index.ipynb")]),
     ],
 )
-def test_the_image_of_a_push_keeps_what_the_repositorys_files_promised(
+def test_the_image_of_a_push_has_what_the_repositorys_files_ask_for(
     service: Service, repository: BareRepository, kind: str, questions: list[tuple[tuple[str, ...], str]]
 ) -> None:
     build = service.wait_for(service.push(repository.full_name, repository.commit(files_of(kind)))["build"])
@@ -76,7 +76,7 @@ def test_the_image_of_a_push_keeps_what_the_repositorys_files_promised(
     assert [ask(image, *question) for question, _ in questions] == [answer for _, answer in questions]
 
 
-def test_submodules_come_along(service: Service, repository: BareRepository, github: GitServer) -> None:
+def test_submodules_are_in_the_image(service: Service, repository: BareRepository, github: GitServer) -> None:
     part = github.create(f"{repository.full_name}-part")
     revision = part.commit({"tide.txt": "from the submodule"})
     modules = f'[submodule "part"]\n\tpath = data/part\n\turl = ../{part.full_name.rpartition("/")[2]}\n'

@@ -39,7 +39,7 @@ def test_one_commit_on_two_branches_is_built_once(waiting: Service, repository: 
     assert len(service.get(f"builds?repository={name}")["builds"]) == 1
 
 
-def test_of_two_pushes_to_a_branch_the_newer_is_built_first_and_both_are_built(
+def test_the_newer_of_two_pushes_to_a_branch_is_built_first_and_both_are_built(
     waiting: Service, repository: BareRepository
 ) -> None:
     older_id, newer_id = two_pushes(waiting, repository)
@@ -54,7 +54,7 @@ def superseding(start_service: Callable[..., Service]) -> Service:
     return start_service(SUPERSEDE="true")
 
 
-def test_where_it_is_wanted_a_newer_push_cancels_the_waiting_one(
+def test_with_supersede_a_newer_push_cancels_the_queued_build(
     superseding: Service, repository: BareRepository
 ) -> None:
     superseding.stop("builder")

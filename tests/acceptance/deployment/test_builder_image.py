@@ -164,7 +164,7 @@ def test_the_builder_in_a_container_is_not_root_and_reaches_the_engine(
     assert contained.container.exec_run(health[1:]).exit_code == 0
 
 
-def test_docker_stop_gives_the_running_build_back_in_time(
+def test_docker_stop_releases_the_running_build_in_time(
     contained: Contained, repository: BareRepository, standstill: Standstill, tmp_path: Path
 ) -> None:
     service, container = contained.service, contained.container
@@ -181,7 +181,7 @@ def test_docker_stop_gives_the_running_build_back_in_time(
     assert (build["status"], build["attempt"]) == ("succeeded", 2), service.log(build_id)
 
 
-def test_the_next_container_has_the_caches_of_one_that_was_killed_and_removes_what_it_left(
+def test_the_next_container_keeps_the_caches_of_a_killed_one_and_removes_its_leftovers(
     contained: Contained, tmp_path: Path
 ) -> None:
     before = contained.data_dir(tmp_path / "before")

@@ -96,7 +96,7 @@ def test_a_demo_that_is_stopped_leaves_nothing_running(
     nothing_is_left(engine, tmp_path, there_before)
 
 
-def test_a_builder_that_dies_ends_the_demo_with_its_name(tmp_path: Path, base_image: str) -> None:
+def test_a_builder_that_dies_ends_the_demo_with_a_message(tmp_path: Path, base_image: str) -> None:
     process = start_demo(tmp_path, base_image, free_port())
     read_until(process, "== build")
     builder = next(

@@ -1,4 +1,4 @@
-"""`repo2hub up` as a person runs it: nothing configured but where GitHub is, one push, one image, Ctrl-C."""
+"""`repo2hub up` with GitHub's address as its only setting: one push, one image, Ctrl-C."""
 
 import os
 import signal
@@ -46,7 +46,7 @@ def push(service: Service, repository: BareRepository, command: str) -> int:
     return build_id
 
 
-def test_up_builds_what_is_pushed_and_ctrl_c_leaves_nothing_but_the_waiting_build(
+def test_up_builds_pushes_and_ctrl_c_leaves_only_the_queued_build(
     service: Service, repository: BareRepository
 ) -> None:
     # A session of its own, as each terminal has; Ctrl-C is a SIGINT to the group in its foreground.

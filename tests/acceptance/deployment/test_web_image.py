@@ -69,7 +69,7 @@ def container(
     container.remove(force=True)
 
 
-def test_the_web_application_in_a_container_takes_a_push_and_tells_of_its_image(
+def test_the_web_application_in_a_container_handles_a_push_and_finds_its_image(
     service: Service, container: Container, repository: BareRepository
 ) -> None:
     commit = repository.commit(service.dockerfile("true"))
@@ -80,7 +80,7 @@ def test_the_web_application_in_a_container_takes_a_push_and_tells_of_its_image(
     assert asked.status_code == 401
 
 
-def test_a_ref_that_no_push_told_of_is_asked_for_with_the_images_own_git(
+def test_a_ref_that_was_never_pushed_is_resolved_with_the_git_of_the_image(
     service: Service, container: Container, repository: BareRepository
 ) -> None:
     commit = repository.commit(service.dockerfile("true"), branch="elsewhere")
@@ -88,7 +88,7 @@ def test_a_ref_that_no_push_told_of_is_asked_for_with_the_images_own_git(
     assert (found["state"], found["commit"]) == ("none", commit)
 
 
-def test_it_is_not_root_holds_no_tools_that_build_and_all_that_it_serves_with(container: Container) -> None:
+def test_it_is_not_root_and_has_what_serves_but_nothing_that_builds(container: Container) -> None:
     assert container.exec_run(["id", "-u"]).output.strip() != b"0"
     builds = container.exec_run(["sh", "-c", "command -v docker || command -v jupyter-repo2docker"])
     assert builds.exit_code != 0, builds.output
@@ -96,7 +96,7 @@ def test_it_is_not_root_holds_no_tools_that_build_and_all_that_it_serves_with(co
     assert serves.exit_code == 0, serves.output
 
 
-def test_it_brings_tables_up_to_date_serves_and_stops_when_asked(
+def test_it_migrates_the_database_serves_and_stops_on_sigterm(
     engine: docker.DockerClient, web_image: str, tmp_path: Path
 ) -> None:
     tmp_path.chmod(0o777)

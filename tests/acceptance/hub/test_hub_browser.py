@@ -81,7 +81,7 @@ def test_a_user_logs_in_on_the_way_to_a_build_and_cancels_it(
     assert page.locator("#login_submit").count() == 1
 
 
-def test_a_private_build_is_on_the_pages_of_its_group_and_on_nobody_elses(
+def test_a_private_build_is_on_the_pages_of_its_group_only(
     behind: Behind, github: GitServer, page: Page, browser: Browser
 ) -> None:
     secret = repository_of(github, token=TOKEN)
@@ -111,7 +111,7 @@ def test_a_private_build_is_on_the_pages_of_its_group_and_on_nobody_elses(
     other.close()
 
 
-def test_only_who_asked_and_admins_have_buttons_and_they_work(
+def test_the_requester_and_admins_have_buttons_that_work(
     behind: Behind, github: GitServer, page: Page, browser: Browser
 ) -> None:
     build = build_of(behind, github, "bob")
@@ -148,11 +148,11 @@ def test_a_button_pressed_after_the_session_ended_leads_to_a_login_and_back(
     expect(page.locator(".head-status")).to_contain_text("Cancelled")
 
 
-def test_the_overview_is_for_admins_and_says_so(behind: Behind, page: Page) -> None:
+def test_the_overview_is_for_admins_only(behind: Behind, page: Page) -> None:
     enter(page, behind, "carol")
     assert page.get_by_role("link", name="Overview").count() == 0
     page.goto(f"{behind.url}/admin")
-    expect(page.locator("main")).to_contain_text("This page is for admins")
+    expect(page.locator("main")).to_contain_text("Only admins of this service can view this page.")
     expect(page.get_by_role("link", name="Go to builds")).to_be_visible()
 
 
@@ -170,7 +170,7 @@ async ([base, build]) => {
 """
 
 
-def test_another_page_of_the_origin_reads_with_the_users_cookie_and_changes_nothing(
+def test_another_page_of_the_origin_can_read_but_not_change_anything(
     behind: Behind, github: GitServer, page: Page
 ) -> None:
     """As a page of another user's server could, where users have no domains of their own."""

@@ -31,7 +31,7 @@ def code(answer: requests.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["error"]["code"]
 
 
-def test_a_token_with_the_scope_opens_the_api(behind: Behind) -> None:
+def test_a_token_with_the_scope_gives_access_to_the_api(behind: Behind) -> None:
     scope = behind.external.scope
     for token in (behind.hub.token("alice"), behind.hub.token("alice", [scope]), API_TOKEN):
         answer = behind.get("/api/v1/builds", token)
@@ -40,7 +40,7 @@ def test_a_token_with_the_scope_opens_the_api(behind: Behind) -> None:
         assert requests.get(f"{behind.url}/api/v1/builds", headers=spelt, timeout=30).status_code == 200
 
 
-def test_without_the_scope_a_token_opens_nothing(behind: Behind) -> None:
+def test_a_token_without_the_scope_gives_no_access(behind: Behind) -> None:
     for token in (behind.hub.token("carol"), behind.hub.token("alice", ["read:users:name!user=alice"])):
         answer = behind.get("/api/v1/builds", token)
         assert code(answer) == (403, "not_allowed")
@@ -48,28 +48,28 @@ def test_without_the_scope_a_token_opens_nothing(behind: Behind) -> None:
 
 
 @pytest.mark.parametrize("authorization", ["Bearer nonsense", "Bearer", "Basic YWxpY2U6eA==", "nonsense"])
-def test_what_the_hub_does_not_know_opens_nothing(behind: Behind, authorization: str) -> None:
+def test_a_token_that_the_hub_does_not_know_gives_no_access(behind: Behind, authorization: str) -> None:
     headers = {"Authorization": authorization, **PAGE}
     answer = requests.get(f"{behind.url}/api/v1/builds", headers=headers, allow_redirects=False, timeout=30)
     assert answer.status_code == 401
     assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
-def test_a_revoked_token_opens_nothing(behind: Behind) -> None:
+def test_a_revoked_token_gives_no_access(behind: Behind) -> None:
     behind.hub.add_user("dora", "builders")
     token = behind.hub.token("dora")
     behind.hub.revoke("dora", token)
     assert code(behind.get("/api/v1/builds", token)) == (401, "token_needed")
 
 
-def test_a_script_is_told_and_a_browser_is_led_to_the_hub(behind: Behind) -> None:
+def test_a_script_gets_an_error_and_a_browser_is_redirected_to_the_hub(behind: Behind) -> None:
     script = requests.get(f"{behind.url}/api/v1/builds", allow_redirects=False, timeout=30)
     assert code(script) == (401, "token_needed")
     browser = Browser(behind).visit("/")
     assert urlsplit(browser.url).path == "/hub/login"
 
 
-def test_a_user_logs_in_and_comes_back_to_where_they_wanted(behind: Behind) -> None:
+def test_after_the_login_a_user_returns_to_the_requested_page(behind: Behind) -> None:
     browser = behind.browser("alice")
     answer = browser.visit("/api/v1/builds?status=failed&limit=5")
     assert answer.url == f"{behind.url}/api/v1/builds?status=failed&limit=5"
@@ -80,7 +80,7 @@ def test_a_user_logs_in_and_comes_back_to_where_they_wanted(behind: Behind) -> N
     assert data.status_code == 200
 
 
-def test_cookies_are_ours_alone_and_out_of_reach_of_scripts_and_other_sites(behind: Behind) -> None:
+def test_cookies_are_limited_to_this_service_and_hidden_from_scripts_and_other_sites(behind: Behind) -> None:
     browser = behind.browser("alice")
     to_hub = browser.step(f"{behind.url}/")
     begun = to_hub.headers["Set-Cookie"]
@@ -98,13 +98,13 @@ def test_cookies_are_ours_alone_and_out_of_reach_of_scripts_and_other_sites(behi
     assert "Secure" in secure.headers["Set-Cookie"]
 
 
-def test_who_lacks_the_scope_is_not_let_in_by_the_hub(behind: Behind) -> None:
+def test_the_hub_refuses_the_login_of_a_user_without_the_scope(behind: Behind) -> None:
     answer = behind.browser("carol").visit("/")
     assert answer.status_code == 403
     assert urlsplit(answer.url).path.startswith("/hub/")
 
 
-def test_logging_out_of_the_hub_is_logging_out_here_at_once(behind: Behind) -> None:
+def test_a_logout_from_the_hub_ends_the_session_here_at_once(behind: Behind) -> None:
     browser = behind.browser("alice")
     browser.visit("/")
     assert browser.step(f"{behind.url}/").status_code == 200
@@ -114,7 +114,7 @@ def test_logging_out_of_the_hub_is_logging_out_here_at_once(behind: Behind) -> N
     assert code(browser.session.get(f"{behind.url}/api/v1/builds", timeout=30)) == (401, "token_needed")
 
 
-def test_logging_out_here_leads_out_of_the_hub(behind: Behind) -> None:
+def test_a_logout_here_logs_out_of_the_hub(behind: Behind) -> None:
     browser = behind.browser("alice")
     browser.visit("/")
     left = browser.step(f"{behind.url}/logout")
@@ -140,7 +140,7 @@ def test_a_cookie_alone_changes_nothing(behind: Behind) -> None:
     assert behind.get("/api/v1/builds", API_TOKEN).json()["builds"] == []
 
 
-def test_what_our_pages_were_told_is_the_proof(behind: Behind) -> None:
+def test_the_xsrf_token_of_a_page_allows_changes(behind: Behind) -> None:
     browser = behind.browser("alice")
     browser.visit("/")
     for spelling in ("X-XSRFToken", "X-Xsrftoken"):
@@ -155,7 +155,7 @@ def test_what_our_pages_were_told_is_the_proof(behind: Behind) -> None:
     assert code(answer) == (403, "xsrf")
 
 
-def test_the_proof_is_not_told_to_another_users_page(behind: Behind) -> None:
+def test_a_page_of_another_user_does_not_get_the_xsrf_token(behind: Behind) -> None:
     browser = behind.browser("alice")
     browser.visit("/")
     told = {"Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "same-origin", "Accept": "text/html"}
@@ -187,7 +187,7 @@ def test_the_proof_is_not_told_to_another_users_page(behind: Behind) -> None:
         "",
     ],
 )
-def test_a_login_leads_to_nowhere_but_our_pages(behind: Behind, wanted: str) -> None:
+def test_a_login_redirects_to_pages_of_this_service_only(behind: Behind, wanted: str) -> None:
     browser = behind.browser("alice")
     answer = browser.step(f"{behind.url}/login?next={quote(wanted, safe='')}")
     back = browser.step(f"{behind.hub.url}{answer.headers['Location']}").headers["Location"]
@@ -203,23 +203,23 @@ def test_a_path_keeps_its_escaped_slash_and_its_query_through_a_login(behind: Be
 
 
 @pytest.mark.parametrize("query", ["", "?code=x&state=forged", "?error=access_denied&error_description=no"])
-def test_a_callback_that_nobody_waits_for_logs_nobody_in(behind: Behind, query: str) -> None:
+def test_a_callback_without_a_login_logs_nobody_in(behind: Behind, query: str) -> None:
     answer = Browser(behind).step(f"{behind.url}/oauth_callback{query}")
     assert answer.status_code in (400, 403)
     assert "Set-Cookie" not in answer.headers
 
 
-def test_a_login_begun_in_one_browser_does_not_end_in_another(behind: Behind) -> None:
+def test_a_login_cannot_be_finished_in_another_browser(behind: Behind) -> None:
     """Else somebody could log a victim in as themselves, and see what the victim has built."""
     mallory, victim = behind.browser("alice"), behind.browser("bob")
     answer = mallory.step(f"{behind.url}/")
     back = mallory.step(f"{behind.hub.url}{answer.headers['Location']}").headers["Location"]
     refused = victim.step(f"{behind.hub.url}{back}")
     assert refused.status_code == 400
-    assert "Begin again" in refused.text
+    assert "Start again at" in refused.text
 
 
-def test_many_logins_at_once_in_one_browser_all_end_well(behind: Behind) -> None:
+def test_several_logins_at_once_in_one_browser_all_succeed(behind: Behind) -> None:
     browser = behind.browser("alice")
     begun = [browser.step(f"{behind.url}/builds/{tab}").headers["Location"] for tab in range(3)]
     for tab, location in enumerate(begun):
@@ -227,7 +227,7 @@ def test_many_logins_at_once_in_one_browser_all_end_well(behind: Behind) -> None
         assert browser.step(f"{behind.hub.url}{back}").headers["Location"] == f"/services/binder/builds/{tab}"
 
 
-def test_any_process_of_ours_goes_on_where_another_began(behind: Behind) -> None:
+def test_any_web_process_continues_the_login_of_another(behind: Behind) -> None:
     port = free_port()
     second = start_web(behind.web.data_dir, behind.external.environ(behind.hub), port, NOWHERE)
     try:
@@ -252,7 +252,7 @@ def test_any_process_of_ours_goes_on_where_another_began(behind: Behind) -> None
         second.stop_all()
 
 
-def test_admins_are_the_hubs_and_those_that_are_named(behind: Behind) -> None:
+def test_admins_are_those_of_the_hub_and_of_the_setting(behind: Behind) -> None:
     for name, status in ((ADMIN, 200), ("bob", 200), ("alice", 403)):
         browser = behind.browser(name)
         assert browser.visit("/admin").status_code == status, name

@@ -68,7 +68,7 @@ def said(behind: Behind, token: str, repository: str, ref: str) -> str:
     return answer.text
 
 
-def test_who_may_not_see_a_private_repository_cannot_have_it_built(
+def test_a_user_without_access_to_a_private_repository_cannot_request_its_build(
     behind: Behind, secret: BareRepository, github: GitServer
 ) -> None:
     bob, missing = someone(behind), f"Org/missing-{uuid.uuid4().hex[:8]}"
@@ -86,7 +86,7 @@ def test_who_may_not_see_a_private_repository_cannot_have_it_built(
     assert behind.get(f"/api/v1/builds?repository={secret.full_name}", API_TOKEN).json()["builds"] == []
 
 
-def test_a_private_build_is_there_for_its_group_and_admins_alone(
+def test_a_private_build_is_visible_to_its_group_and_admins_only(
     behind: Behind, secret: BareRepository
 ) -> None:
     alice, colleague, bob = behind.hub.token("alice"), someone(behind, "lab"), someone(behind)
@@ -115,7 +115,7 @@ def test_a_private_build_is_there_for_its_group_and_admins_alone(
         assert '"code": "unknown_repository"' in said(behind, bob, secret.full_name, ref)
 
 
-def test_who_left_the_group_sees_their_own_build_and_cannot_repeat_it(
+def test_a_user_who_left_the_group_sees_their_own_build_but_cannot_rebuild_it(
     behind: Behind, secret: BareRepository
 ) -> None:
     name = f"user-{uuid.uuid4().hex[:8]}"
@@ -131,7 +131,7 @@ def test_who_left_the_group_sees_their_own_build_and_cannot_repeat_it(
     assert behind.post(f"/api/v1/builds/{build}/cancel", token).status_code == 200
 
 
-def test_a_repository_that_went_private_unheard_gives_no_newer_commit_away(
+def test_a_repository_that_became_private_without_a_delivery_shows_no_newer_commit(
     behind: Behind, public: BareRepository, github: GitServer
 ) -> None:
     """Without a webhook nobody tells: whoever knows a commit must not have it built with the service's token."""
@@ -146,7 +146,7 @@ def test_a_repository_that_went_private_unheard_gives_no_newer_commit_away(
     assert newer not in [build["commit"] for build in listed]
 
 
-def test_what_a_delivery_said_stands_where_this_network_may_read_more(
+def test_a_repository_that_a_delivery_called_private_stays_private(
     behind: Behind, public: BareRepository
 ) -> None:
     payload = push_payload(public.full_name, commit=public.head() or "", private=True)
@@ -159,7 +159,7 @@ def test_what_a_delivery_said_stands_where_this_network_may_read_more(
     assert code(behind.ask(bob, public.full_name, "main")) == (404, "unknown_repository")
 
 
-def test_one_name_with_an_underscore_opens_no_other(behind: Behind, github: GitServer) -> None:
+def test_an_underscore_in_a_name_is_no_wildcard(behind: Behind, github: GitServer) -> None:
     for name in ("Other/one_repo", "Other/oneXrepo"):
         github.create(name, token=TOKEN).commit({"README.md": name})
     alice = someone(behind, "lab")
@@ -170,7 +170,7 @@ def test_one_name_with_an_underscore_opens_no_other(behind: Behind, github: GitS
     assert mine in listed and built not in listed
 
 
-def test_a_page_of_a_list_is_full_whatever_is_hidden(
+def test_hidden_builds_leave_no_gaps_in_a_page_of_a_list(
     behind: Behind, public: BareRepository, secret: BareRepository
 ) -> None:
     shown = []
@@ -185,7 +185,9 @@ def test_a_page_of_a_list_is_full_whatever_is_hidden(
     assert second["builds"][0]["id"] == expected[0]
 
 
-def test_somebody_elses_build_is_seen_and_left_alone(behind: Behind, public: BareRepository) -> None:
+def test_the_build_of_another_user_is_visible_but_cannot_be_changed(
+    behind: Behind, public: BareRepository
+) -> None:
     alice, bob = someone(behind), someone(behind)
     build = behind.ask(alice, public.full_name).json()["build"]["id"]
     assert behind.get(f"/api/v1/builds/{build}", bob).status_code == 200
@@ -228,7 +230,7 @@ def test_public_pages_are_read_without_a_login_and_start_nothing(
         second.stop_all()
 
 
-def test_nobody_has_more_builds_under_way_than_their_share(behind: Behind, public: BareRepository) -> None:
+def test_a_user_cannot_exceed_the_limit_of_active_builds(behind: Behind, public: BareRepository) -> None:
     alice, bob, admin = someone(behind), someone(behind), behind.hub.token(ADMIN)
     commits = [public.commit({"n": str(number)}) for number in range(ACTIVE + 3)]
     for commit in commits[:ACTIVE]:
@@ -250,9 +252,7 @@ def test_nobody_has_more_builds_under_way_than_their_share(behind: Behind, publi
     assert behind.ask(alice, public.full_name, commits[0]).status_code == 202
 
 
-def test_nobody_asks_for_more_builds_within_an_hour_than_their_share(
-    behind: Behind, public: BareRepository
-) -> None:
+def test_a_user_cannot_exceed_the_limit_of_builds_per_hour(behind: Behind, public: BareRepository) -> None:
     alice = someone(behind)
     for number in range(PER_HOUR):
         asked = behind.ask(alice, public.full_name, public.commit({"n": str(number)}))
@@ -265,12 +265,10 @@ def test_nobody_asks_for_more_builds_within_an_hour_than_their_share(
     ):
         assert code(refused) == (429, "too_many_builds")
         assert 3000 < int(refused.headers["Retry-After"]) <= 3600
-        assert "Ask again at" in refused.json()["error"]["message"]
+        assert "Try again at" in refused.json()["error"]["message"]
 
 
-def test_a_share_is_kept_by_whoever_asks_for_everything_at_once(
-    behind: Behind, public: BareRepository
-) -> None:
+def test_concurrent_requests_cannot_exceed_the_limit(behind: Behind, public: BareRepository) -> None:
     alice = someone(behind)
     commits = [public.commit({"n": str(number)}) for number in range(8)]
     with ThreadPoolExecutor(len(commits)) as pool:

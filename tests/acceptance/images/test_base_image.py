@@ -62,7 +62,7 @@ def run(image: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
 DOWNLOAD = ("pip3", "download", "--quiet", "--no-deps", "--retries=0", "--dest=/tmp/x", "iniconfig")
 
 
-def test_the_python_of_an_image_is_asked_once_whatever_client_asks(
+def test_the_python_version_of_an_image_is_probed_once_for_all_clients(
     engine: docker.DockerClient, base_image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = "import sys; print('%d.%d' % sys.version_info[:2])"
@@ -95,7 +95,7 @@ def far_image(engine: docker.DockerClient, base_image: str, registry: Registry) 
     engine.images.remove(name)
 
 
-def test_an_image_that_is_not_there_is_pulled_by_a_process_and_the_log_says_how_far_it_is(
+def test_a_missing_image_is_pulled_by_a_process_and_the_log_shows_the_progress(
     engine: docker.DockerClient, base_image: str, far_image: str, tmp_path: Path
 ) -> None:
     assert base_images.find_prepared(engine, far_image, None) is None
@@ -118,7 +118,7 @@ def test_an_image_that_is_not_there_is_pulled_by_a_process_and_the_log_says_how_
 
 
 @pytest.mark.parametrize("missing", ["/usr/bin/python3*", "/usr/lib/python3*/sqlite3 /usr/lib/python3*/venv"])
-def test_an_image_without_a_whole_python_has_none(
+def test_an_image_with_an_incomplete_python_counts_as_one_without(
     engine: docker.DockerClient, base_image: str, missing: str
 ) -> None:
     dockerfile = f"FROM {base_image}\nRUN rm -rf {missing}\n"
@@ -137,7 +137,7 @@ def test_an_unavailable_base_image_is_for_the_admin_to_fix(engine: docker.Docker
         base_images.prepare(engine, "127.0.0.1:1/nosuch:1", None)
 
 
-def test_builds_on_a_base_without_certificates_reach_the_index_with_ours(
+def test_builds_on_a_base_without_certificates_reach_the_index_with_the_extra_ones(
     engine: docker.DockerClient, base_without_ca: str, trusting_images: Images
 ) -> None:
     assert run(base_without_ca, *DOWNLOAD).returncode != 0, "nothing is trusted yet"
@@ -175,7 +175,7 @@ def test_extra_certificates_are_added_to_those_of_the_base(
     assert run(trusting, *DOWNLOAD).stderr == "", "what the base trusted is trusted still"
 
 
-def test_the_trusting_image_is_made_once_for_a_base_and_a_bundle(
+def test_the_image_with_certificates_is_created_once_for_a_base_and_a_bundle(
     engine: docker.DockerClient, base_image: str, trusting_images: Images
 ) -> None:
     first = base_images.image_with_ca(engine, base_image, OTHER_CA)
@@ -189,7 +189,7 @@ def test_the_trusting_image_is_made_once_for_a_base_and_a_bundle(
     assert other != first
 
 
-def test_every_tool_of_a_build_is_told_where_the_certificates_are(
+def test_every_tool_of_a_build_finds_the_certificates(
     engine: docker.DockerClient, base_image: str, trusting_images: Images
 ) -> None:
     trusting = base_images.image_with_ca(engine, base_image, OTHER_CA)

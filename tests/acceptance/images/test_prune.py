@@ -1,4 +1,4 @@
-"""`repo2hub prune` on a real engine: what it shows, what goes, and what a container keeps."""
+"""`repo2hub prune` on a real engine: what it lists, what it removes, and what containers keep."""
 
 import io
 import tarfile
@@ -34,7 +34,7 @@ LONG_AGO = datetime.now(UTC) - timedelta(days=100)
 
 @pytest.fixture
 def service(tmp_path: Path, base_image: str) -> Service:
-    """Its command line only: no process of it runs."""
+    """Only its command line: no process of it runs."""
     return Service(tmp_path, "http://127.0.0.1:9", base_image)
 
 
@@ -66,8 +66,8 @@ def names(database: Database, engine: docker.DockerClient, base_image: str, host
         made.append(name)
         with database.write() as session:
             row = repositories.record(session, full_name="Org/Repo", now=LONG_AGO)
-            wish: Any = {"ref": "refs/heads/main", "commit": f"{number:040x}", "recipe": RECIPE}
-            enqueue.enqueue_entry(session, repository=row, trigger=Trigger.PUSH, now=LONG_AGO, **wish)
+            fields: Any = {"ref": "refs/heads/main", "commit": f"{number:040x}", "recipe": RECIPE}
+            enqueue.enqueue_entry(session, repository=row, trigger=Trigger.PUSH, now=LONG_AGO, **fields)
             build = transitions.claim(session, worker="w", now=LONG_AGO)
             assert build is not None
             transitions.finish(session, Lease(build.id, 1), BuildResult(Status.SUCCEEDED), now=LONG_AGO)
@@ -94,7 +94,7 @@ def recorded(database: Database) -> list[str]:
         return list(session.scalars(select(Image.name).order_by(Image.name)))
 
 
-def test_it_shows_first_and_removes_only_when_told_to(
+def test_it_lists_images_first_and_removes_them_with_yes(
     service: Service, database: Database, names: list[str], engine: docker.DockerClient
 ) -> None:
     shown = service.run("prune", "--keep", "1")
@@ -111,7 +111,7 @@ def test_it_shows_first_and_removes_only_when_told_to(
     assert "0 images" in service.run("prune", "--keep", "1").stdout
 
 
-def test_what_a_container_uses_stays_even_one_that_begins_meanwhile(
+def test_images_of_containers_stay_even_if_a_container_starts_meanwhile(
     database: Database, names: list[str], engine: docker.DockerClient
 ) -> None:
     begun: list[Any] = [engine.containers.create(names[0], ["true"])]
@@ -120,16 +120,14 @@ def test_what_a_container_uses_stays_even_one_that_begins_meanwhile(
         found = retention.unused_images(session, unused_since=since, keep=1)
     assert [image.name for image in found] == names[:2]
 
-    def somebody_starts_a_server(_seconds: float) -> None:
-        # It was told of the image just before: now no lookup gives it out any more.
+    def a_server_starts(_seconds: float) -> None:
+        # Its lookup was just before this: now no lookup returns the image any more.
         assert recorded(database) == [names[0], names[2]]
         begun.append(engine.containers.create(names[1], ["true"]))
 
     try:
         with Engine() as ours:
-            removed = prune.remove_images(
-                database, ours, found, unused_since=since, wait=somebody_starts_a_server
-            )
+            removed = prune.remove_images(database, ours, found, unused_since=since, wait=a_server_starts)
         assert (removed.count, removed.kept) == (0, tuple(names[:2]))
         assert all(is_there(engine, name) for name in names) and recorded(database) == names
     finally:
@@ -138,7 +136,7 @@ def test_what_a_container_uses_stays_even_one_that_begins_meanwhile(
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:9/"])
-def test_of_images_in_a_registry_only_copies_go_though_nobody_says_that_there_is_one(
+def test_records_of_images_in_a_registry_stay_even_without_the_registry_setting(
     service: Service, database: Database, names: list[str], engine: docker.DockerClient
 ) -> None:
     assert "REGISTRY_URL" not in service.settings
@@ -149,9 +147,7 @@ def test_of_images_in_a_registry_only_copies_go_though_nobody_says_that_there_is
     assert recorded(database) == names
 
 
-def test_an_engine_that_is_away_costs_no_record(
-    service: Service, database: Database, names: list[str]
-) -> None:
+def test_without_an_engine_no_record_is_lost(service: Service, database: Database, names: list[str]) -> None:
     service.environ["DOCKER_HOST"] = "tcp://127.0.0.1:9"
     failed = service.run("prune", "--keep", "1", "--yes")
     assert failed.returncode == 1 and "container engine does not answer" in failed.stderr
@@ -159,14 +155,14 @@ def test_an_engine_that_is_away_costs_no_record(
 
 
 class TooLate(Engine):
-    """An engine that does what it is told only after it was given up."""
+    """An engine that removes an image only after the time limit."""
 
     def remove_image(self, name: str) -> bool:
         super().remove_image(name)
         raise InfrastructureError("engine_unavailable", "it did not answer in time")
 
 
-def test_an_image_that_goes_after_all_takes_its_record_along(
+def test_an_image_that_is_removed_after_the_time_limit_loses_its_record(
     database: Database, names: list[str], engine: docker.DockerClient
 ) -> None:
     since = datetime.now(UTC) - timedelta(days=30)
@@ -179,7 +175,7 @@ def test_an_image_that_goes_after_all_takes_its_record_along(
     assert recorded(database) == [name for name in names if name not in gone]
 
 
-def test_ctrl_c_costs_no_record(database: Database, names: list[str], engine: docker.DockerClient) -> None:
+def test_ctrl_c_loses_no_record(database: Database, names: list[str], engine: docker.DockerClient) -> None:
     since = datetime.now(UTC) - timedelta(days=30)
     with database.read() as session:
         found = retention.unused_images(session, unused_since=since, keep=1)
@@ -222,14 +218,14 @@ def build_again(engine: docker.DockerClient, registry: Registry) -> Iterator[Cal
             engine.images.remove(image_id, force=True)
 
 
-def test_a_build_again_leaves_nothing_of_the_image_before(
+def test_a_rebuild_removes_the_image_that_it_replaces(
     build_again: Callable[[], tuple[str, str]], engine: docker.DockerClient
 ) -> None:
     (_, before), (_, now) = build_again(), build_again()
     assert is_there(engine, now) and not is_there(engine, before)
 
 
-def test_an_image_that_was_built_again_while_a_container_used_it_is_pruned_when_none_does(
+def test_a_replaced_image_is_pruned_when_no_container_uses_it(
     build_again: Callable[[], tuple[str, str]], database: Database, engine: docker.DockerClient
 ) -> None:
     def kept_by_prune() -> list[str]:

@@ -37,7 +37,7 @@ def bring(engine: docker.DockerClient, base_image: str, name: str, names: list[s
     assert engine.api.tag(base_image, *name.split(":"))
 
 
-def test_an_image_that_comes_after_its_build_was_stopped_is_removed(
+def test_an_image_that_appears_after_its_build_was_stopped_is_removed(
     workspaces: Workspaces, engine: docker.DockerClient, base_image: str, tag: list[str]
 ) -> None:
     names = TemporaryTags(workspaces, KEY)
@@ -52,7 +52,7 @@ def test_an_image_that_comes_after_its_build_was_stopped_is_removed(
         assert engine.images.list(held) and not engine.images.list(late)
 
 
-def test_an_image_that_comes_while_the_next_build_takes_the_only_slot_is_removed_after_that(
+def test_an_image_that_appears_during_the_next_build_is_removed_after_it(
     workspaces: Workspaces, engine: docker.DockerClient, base_image: str, tag: list[str]
 ) -> None:
     now = 1000.0
@@ -69,7 +69,7 @@ def test_an_image_that_comes_while_the_next_build_takes_the_only_slot_is_removed
         assert not names.needs_sweep()
 
 
-def test_what_a_dead_builder_left_goes_and_what_others_hold_stays(
+def test_tags_of_a_dead_builder_are_removed_and_those_in_use_stay(
     workspaces: Workspaces, engine: docker.DockerClient, base_image: str, tag: list[str], tmp_path: Path
 ) -> None:
     dead, living = Workspaces(tmp_path), Workspaces(tmp_path)

@@ -110,13 +110,13 @@ def plain_image(images: Images) -> str:
         ("ls /tmp /opt/uv /opt/uv-cache 2>/dev/null | grep -v : | tr -d '\\n'", ""),
     ],
 )
-def test_the_image_feels_like_repo2dockers(
+def test_the_image_has_the_same_user_folders_and_programs_as_repo2dockers(
     images: Images, plain_image: str, question: str, answer: str
 ) -> None:
     assert ask(plain_image, "bash", "-c", question) == answer
 
 
-def test_the_image_holds_the_programs_of_repo2dockers_notebook_environment(
+def test_the_image_has_the_programs_of_repo2dockers_notebook_environment(
     images: Images, plain_image: str
 ) -> None:
     script = "jupyter lab --version; jupyter notebook --version; jupyterhub-singleuser --version"
@@ -156,7 +156,7 @@ def installed(log: str) -> list[str]:
     return [line for line in log.splitlines() if "Installed" in line or "Resolved" in line]
 
 
-def test_a_changed_notebook_uses_every_layer_but_the_copy(images: Images, cache: str) -> None:
+def test_a_changed_notebook_rebuilds_the_copy_layer_only(images: Images, cache: str) -> None:
     checkout = images.checkout("requirements")
     _, first_log = images.build(checkout, cache=cache)
     assert installed(first_log)
@@ -166,7 +166,7 @@ def test_a_changed_notebook_uses_every_layer_but_the_copy(images: Images, cache:
     assert ask(image, "cat", "index.ipynb") == "{}"
 
 
-def test_another_repository_uses_the_layers_of_jupyter(images: Images, cache: str) -> None:
+def test_another_repository_reuses_the_layers_of_jupyter(images: Images, cache: str) -> None:
     images.build(images.checkout("nothing"), cache=cache)
     _, log = images.build(images.checkout("requirements"), cache=cache)
     # The one line that the engine prints of a step that it did not run.
@@ -174,9 +174,7 @@ def test_another_repository_uses_the_layers_of_jupyter(images: Images, cache: st
     assert f"{step} CACHED" in log
 
 
-def test_a_changed_module_is_installed_though_its_package_says_nothing_new(
-    images: Images, cache: str
-) -> None:
+def test_a_changed_module_is_installed_even_if_its_version_stays_the_same(images: Images, cache: str) -> None:
     """uv keeps what it built of a folder; a stale wheel of the last commit would be installed."""
     checkout = images.checkout("pyproject")
     project, module = checkout / "pyproject.toml", checkout / "src" / "tides" / "__init__.py"
@@ -189,19 +187,19 @@ def test_a_changed_module_is_installed_though_its_package_says_nothing_new(
 
 
 def traces(image: Image) -> str:
-    """Return all that an image tells about how it was made."""
+    """Return everything that an image records about how it was made."""
     return json.dumps([image.history(), image.attrs])
 
 
-def test_the_caches_id_is_in_no_log_no_history_and_no_configuration(
+def test_the_cache_id_is_in_no_log_history_or_configuration(
     images: Images, engine: docker.DockerClient, cache: str
 ) -> None:
     image, log = images.build(images.checkout("requirements"), cache=cache)
     assert "--mount=type=cache,id=***," in log, "BuildKit printed the instruction, and the id was masked"
     assert cache not in log
-    told = traces(engine.images.get(image))
-    assert "uv pip install" in told
-    assert cache not in told and "***" not in told
+    recorded = traces(engine.images.get(image))
+    assert "uv pip install" in recorded
+    assert cache not in recorded and "***" not in recorded
 
 
 def files_in_caches(images: Images, *ids: str, then: str = "true") -> list[int]:
@@ -237,16 +235,14 @@ GUESSES = (
 )
 
 
-def test_another_repositorys_dockerfile_finds_the_cache_empty_whatever_id_it_guesses(
-    images: Images, cache: str
-) -> None:
+def test_the_dockerfile_of_another_repository_cannot_guess_the_cache_id(images: Images, cache: str) -> None:
     images.build(images.checkout("requirements"), cache=cache)
     assert files_in_caches(images, *GUESSES) == [0] * len(GUESSES)
     # Who knows the id sees the packages: the guesses were empty because they were wrong.
     assert files_in_caches(images, cache)[0] > 10
 
 
-def test_what_another_repository_leaves_under_a_guessed_id_is_not_what_uv_finds(
+def test_uv_does_not_read_what_another_repository_left_under_a_guessed_cache_id(
     images: Images, cache: str
 ) -> None:
     files_in_caches(images, *GUESSES, then="touch /opt/uv-cache/poison")
@@ -270,7 +266,7 @@ setuptools.setup(name="poisoner", version="1", py_modules=[])
 """
 
 
-def test_a_repository_that_poisons_its_own_cache_reaches_no_other_one_through_an_equal_layer(
+def test_a_poisoned_cache_reaches_no_other_repository_through_an_equal_layer(
     images: Images, cache: str
 ) -> None:
     """A poisoned layer would be a poisoned cache: BuildKit has to hold steps with other caches for other steps."""
@@ -282,7 +278,7 @@ def test_a_repository_that_poisons_its_own_cache_reaches_no_other_one_through_an
     (attacker / "requirements.txt").write_text(asked)
     poisoned, _ = images.build(attacker, cache=cache)
     version = python("import cowsay; print(cowsay.__version__)")
-    assert ask(poisoned, *version) == "poisoned", "its own image is its own affair"
+    assert ask(poisoned, *version) == "poisoned", "its own image may be poisoned"
 
     victim = images.checkout("requirements")
     (victim / "requirements.txt").write_text(asked)

@@ -1,4 +1,4 @@
-"""A hub as one of `examples/` configures it, with the service beside it, and people in front of browsers."""
+"""A hub configured by one of `examples/`, with the service beside it, and users in their browsers."""
 
 import os
 import re
@@ -78,7 +78,7 @@ class Launcher:
     browser: Browser | None
     _pages: list[Page] = field(default_factory=list)
 
-    def person(
+    def visit(
         self,
         name: str,
         *,
@@ -103,7 +103,7 @@ class Launcher:
         return page
 
     def leave(self) -> None:
-        """Close what people opened, and stop their servers."""
+        """Close the pages of all users, and stop their servers."""
         while self._pages:
             self._pages.pop().context.close()
         for container in self.engine.containers.list(all=True, filters={"name": CONTAINERS}):
@@ -117,7 +117,7 @@ class Launcher:
         return bool(self.hub.api("GET", f"users/{name}")["servers"])
 
     def commit(self, **files: str) -> str:
-        """Change the repository that is built already: only its last layer is made anew."""
+        """Change the repository that is already built: only its last layer is rebuilt."""
         return self.hello.commit(
             {**files, "mark.txt": str(time.time_ns())}, message="Measure the tides again"
         )

@@ -1,4 +1,4 @@
-"""People at the spawn page of a real hub: build, watch, start, and work in JupyterLab."""
+"""Users of the spawn page of a real hub: they build, watch the log, start, and work in JupyterLab."""
 
 import re
 import time
@@ -72,7 +72,7 @@ def wait_for_lab(page: Page, user: str) -> None:
 
 def test_a_repository_is_built_and_started_and_runs_a_cell(launcher: Launcher) -> None:
     commit = launcher.commit()
-    page = launcher.person("ada")
+    page = launcher.visit("ada")
     ask_for_build(page, f"https://github.com/{launcher.hello.full_name}.git")
     expect(page.locator("#r2h-log")).to_contain_text(f"[repo2hub] attempt 1: fetching {launcher.github.url}")
     expect(page.locator("#r2h-status")).to_have_text(re.compile("image is ready"), timeout=BUILD_LIMIT)
@@ -93,7 +93,7 @@ def test_a_repository_is_built_and_started_and_runs_a_cell(launcher: Launcher) -
 
 
 def test_a_push_appears_without_reloading_and_starts_at_once(launcher: Launcher) -> None:
-    page = launcher.person("bob")
+    page = launcher.visit("bob")
     page.evaluate("window.notReloaded = true")
     commit = launcher.commit()
     pushed = launcher.service.deliver(launcher.hello.full_name, commit)
@@ -109,10 +109,10 @@ def test_a_push_appears_without_reloading_and_starts_at_once(launcher: Launcher)
     assert commit in launcher.container("bob")["Config"]["Image"]
 
 
-def test_a_build_that_fails_says_why_and_so_does_a_start(launcher: Launcher) -> None:
+def test_a_failed_build_and_a_start_show_the_cause(launcher: Launcher) -> None:
     bad = launcher.github.create("Org/bad")
     bad.commit({"requirements.txt": "no-such-package-for-sure==1\n"})
-    page = launcher.person("cora")
+    page = launcher.visit("cora")
     ask_for_build(page, bad.full_name)
     said = page.locator("#r2h-status")
     expect(said).to_have_text(re.compile("The build failed: .*no-such-package-for-sure"), timeout=BUILD_LIMIT)
@@ -132,21 +132,21 @@ def test_a_build_that_fails_says_why_and_so_does_a_start(launcher: Launcher) -> 
     ("repository", "ref", "says"),
     [
         ("", "", "Enter the repository as org/repo"),
-        ("Org/nowhere", "", "no repository Org/nowhere"),
-        ("Org/hello", "no-such-branch", "no branch or tag no-such-branch"),
+        ("Org/nowhere", "", "Repository Org/nowhere not found"),
+        ("Org/hello", "no-such-branch", "Branch or tag no-such-branch not found"),
         ("Org/hello", "a..b", "not a valid git name"),
     ],
 )
-def test_what_cannot_be_built_is_said_beside_the_field(
+def test_the_form_shows_why_a_build_is_impossible_beside_the_field(
     launcher: Launcher, repository: str, ref: str, says: str
 ) -> None:
-    page = launcher.person("dora")
+    page = launcher.visit("dora")
     ask_for_build(page, repository, ref)
     expect(page.get_by_role("alert")).to_contain_text(says)
 
 
 def test_start_without_a_repository_stays_on_the_page(launcher: Launcher) -> None:
-    page = launcher.person("dora")
+    page = launcher.visit("dora")
     fill(page, "")
     press_start(page)
     expect(page.get_by_role("alert")).to_contain_text("Enter the repository as org/repo")
@@ -154,11 +154,13 @@ def test_start_without_a_repository_stays_on_the_page(launcher: Launcher) -> Non
     expect(page.get_by_role("button", name="Start")).to_be_enabled()
 
 
-def test_a_second_person_joins_and_a_reload_loses_nothing(launcher: Launcher, standstill: Standstill) -> None:
+def test_a_second_user_joins_the_build_and_a_reload_loses_nothing(
+    launcher: Launcher, standstill: Standstill
+) -> None:
     # Long lines, which may not keep the browser busy; as fast as BuildKit takes them.
     long = "for i in $(seq 12); do head -c 60000 /dev/zero | tr '\\0' x; echo; sleep 0.4; done"
     slow = launcher.plain(long, "echo before-''noon", standstill.step, "echo after-''noon")
-    first, second = launcher.person("emil"), launcher.person("finn")
+    first, second = launcher.visit("emil"), launcher.visit("finn")
     ask_for_build(first, slow.full_name)
     expect(first.locator("#r2h-log")).to_contain_text("before-noon", timeout=BUILD_LIMIT)
     ask_for_build(second, slow.full_name)
@@ -178,7 +180,7 @@ def test_a_start_waits_for_the_build_and_an_image_without_a_server_is_explained(
     launcher: Launcher, standstill: Standstill
 ) -> None:
     slow = launcher.plain(standstill.step, "echo after-''noon")
-    page = launcher.person("gina")
+    page = launcher.visit("gina")
     fill(page, slow.full_name, "main")
     press_start(page)
     page.wait_for_url("**/spawn-pending/**")
@@ -192,22 +194,22 @@ def test_a_start_waits_for_the_build_and_an_image_without_a_server_is_explained(
     assert launcher.service.get(f"builds?repository={slow.full_name}")["builds"][0]["requested_by"] == "gina"
 
 
-def test_a_link_fills_the_form_in_and_starts_nothing(launcher: Launcher) -> None:
+def test_a_link_fills_in_the_form_and_starts_nothing(launcher: Launcher) -> None:
     link = "/services/binder/v2/gh/Org/hello/main?urlpath=lab/tree/index.ipynb"
-    page = launcher.person("hugo", at=link)
+    page = launcher.visit("hugo", at=link)
     expect(page.locator("#r2h-list input:checked")).to_have_count(1)
     assert not launcher.is_started("hugo")
     press_start(page)
     page.wait_for_url("**/user/hugo/lab/tree/index.ipynb")
 
 
-def test_a_private_repository_is_built_and_started_by_its_group_and_unknown_to_all_others(
+def test_a_private_repository_is_usable_by_its_group_and_unknown_to_other_users(
     launcher: Launcher,
 ) -> None:
     secret = launcher.github.create("Org/secret", token=TOKEN)
     commit = secret.commit({"requirements.txt": "", "index.ipynb": NOTEBOOK}, message="Not for all")
     launcher.hub.add_user("quinn", "lab")
-    page = launcher.person("quinn")
+    page = launcher.visit("quinn")
     ask_for_build(page, secret.full_name)
     expect(page.locator("#r2h-status")).to_have_text(re.compile("image is ready"), timeout=BUILD_LIMIT)
     expect(page.locator(card(page, secret.full_name))).to_contain_text("Not for all")
@@ -215,24 +217,24 @@ def test_a_private_repository_is_built_and_started_by_its_group_and_unknown_to_a
     page.wait_for_url("**/user/quinn/**")
     assert commit in launcher.container("quinn")["Config"]["Image"]
 
-    other = launcher.person("rosa")
+    other = launcher.visit("rosa")
     expect(other.locator(card(other, "Org/hello"))).to_be_visible()
     expect(other.locator("#r2h-list")).not_to_contain_text(secret.full_name)
     alert = other.get_by_role("alert")
-    told = []
+    shown = {}
     for name in (secret.full_name, "Org/nowhere"):
         ask_for_build(other, name, "main")
         expect(alert).to_contain_text(name)
-        told.append(alert.inner_text().replace(name, "it"))
-    assert told[0] == told[1]
+        shown[name] = alert.inner_text()
+    assert shown[secret.full_name] == shown["Org/nowhere"].replace("Org/nowhere", secret.full_name)
     fill(other, secret.full_name, "main")
     press_start(other)
-    expect(refusal(other)).to_contain_text(told[0].replace("it.", f"{secret.full_name}.", 1))
+    expect(refusal(other)).to_contain_text(shown[secret.full_name])
     assert not launcher.is_started("rosa")
 
 
-def test_what_is_chosen_is_shared_as_a_link(launcher: Launcher) -> None:
-    page = launcher.person("sven")
+def test_the_choice_can_be_shared_as_a_link(launcher: Launcher) -> None:
+    page = launcher.visit("sven")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     share = page.locator("#r2h-share")
     page.check(f'input[value="fixed:{FIXED}"]')
@@ -248,8 +250,8 @@ def test_what_is_chosen_is_shared_as_a_link(launcher: Launcher) -> None:
         expect(share).to_have_text("Copy a link to share")
 
 
-def test_nothing_jumps_when_it_is_known_what_is_ready(launcher: Launcher) -> None:
-    page = launcher.person("tove")
+def test_the_page_does_not_jump_when_the_list_of_images_arrives(launcher: Launcher) -> None:
+    page = launcher.visit("tove")
     expect(page.locator(card(page, "Org/hello"))).to_be_visible()
     page.add_init_script(SHIFTS)
     page.reload()
@@ -261,19 +263,19 @@ def test_nothing_jumps_when_it_is_known_what_is_ready(launcher: Launcher) -> Non
     "query",
     ["repo=Org/other&ref=topic&autostart=true", "opt-repo=Org/other&opt-ref=topic&opt-autostart=true"],
 )
-def test_no_link_starts_a_server_by_itself(launcher: Launcher, query: str) -> None:
-    page = launcher.person("ines", at=f"/hub/spawn?{query}")
+def test_a_link_never_starts_a_server_by_itself(launcher: Launcher, query: str) -> None:
+    page = launcher.visit("ines", at=f"/hub/spawn?{query}")
     expect(page.locator("#r2h-repo")).to_have_value("Org/other")
     expect(page.locator("#r2h-ref")).to_have_value("topic")
     expect(page.get_by_role("note")).to_contain_text("press Start")
     assert not launcher.is_started("ines")
 
 
-def test_whoever_is_over_the_limit_is_told_when_to_come_back(
+def test_a_user_over_the_limit_sees_the_reason_in_the_form_and_at_the_start(
     launcher: Launcher, standstill: Standstill
 ) -> None:
     slow = launcher.plain(standstill.step)
-    page = launcher.person("jan")
+    page = launcher.visit("jan")
     ask_for_build(page, slow.full_name)
     expect(page.locator("#r2h-status")).to_contain_text(re.compile("Waiting|Fetching|Building"))
     other = launcher.plain("true")
@@ -281,16 +283,16 @@ def test_whoever_is_over_the_limit_is_told_when_to_come_back(
     alert = page.get_by_role("alert")
     expect(alert).to_contain_text(re.compile("build", re.IGNORECASE))
     assert launcher.service.get(f"builds?repository={other.full_name}")["builds"] == []
-    told = alert.inner_text()
+    reason = alert.inner_text()
     press_start(page)
-    expect(refusal(page)).to_contain_text(told)
+    expect(refusal(page)).to_contain_text(reason)
     [build] = launcher.service.get(f"builds?repository={slow.full_name}")["builds"]
     launcher.service.post(f"builds/{build['id']}/cancel")
     launcher.service.wait_for(build["id"], "cancelled")
 
 
-def test_the_last_choice_is_chosen_again_for_another_server_too(launcher: Launcher) -> None:
-    page = launcher.person("kim")
+def test_the_last_choice_is_preselected_for_another_server_too(launcher: Launcher) -> None:
+    page = launcher.visit("kim")
     page.check(f'input[value="fixed:{FIXED}"]')
     page.check('input[name="resources"][value="Large"]')
     press_start(page)
@@ -301,7 +303,7 @@ def test_the_last_choice_is_chosen_again_for_another_server_too(launcher: Launch
     expect(page.locator('input[name="resources"][value="Large"]')).to_be_checked()
 
 
-def test_a_start_by_the_rest_api_is_looked_up_and_remembered(launcher: Launcher) -> None:
+def test_a_start_by_the_rest_api_looks_the_image_up_and_remembers_it(launcher: Launcher) -> None:
     hub = launcher.hub
     hub.add_user("lena")
     hub.api("POST", "users/lena/server", {"user_options": {"repo": "Org/hello", "ref": "main"}})
@@ -313,7 +315,7 @@ def test_a_start_by_the_rest_api_is_looked_up_and_remembered(launcher: Launcher)
     assert launcher.container("lena")["Config"]["Image"] == started["Config"]["Image"]
 
 
-def test_an_image_that_somebody_removed_from_the_engine_is_built_again(launcher: Launcher) -> None:
+def test_an_image_that_was_removed_from_the_engine_is_rebuilt(launcher: Launcher) -> None:
     build_id = launcher.service.deliver("Org/hello", launcher.commit())["build"]
     image = launcher.service.wait_for(build_id)["image"]["image"]
     launcher.engine.api.remove_image(image, force=True)
@@ -340,17 +342,19 @@ def test_an_image_that_somebody_removed_from_the_engine_is_built_again(launcher:
         {},
     ],
 )
-def test_no_start_by_the_rest_api_names_an_image(launcher: Launcher, options: dict[str, object]) -> None:
+def test_a_start_by_the_rest_api_cannot_choose_an_arbitrary_image(
+    launcher: Launcher, options: dict[str, object]
+) -> None:
     launcher.hub.add_user("mallory")
     with pytest.raises(requests.HTTPError, match="400"):
         launcher.hub.api("POST", "users/mallory/server", {"user_options": options})
     assert not launcher.is_started("mallory")
 
 
-def test_the_form_is_there_while_the_service_is_down(launcher: Launcher) -> None:
+def test_the_form_works_while_the_service_is_down(launcher: Launcher) -> None:
     launcher.service.stop("web")
     try:
-        page = launcher.person("nora")
+        page = launcher.visit("nora")
         expect(page.locator("#r2h-ready-note")).to_contain_text("The list of ready images is not available")
         fill(page, "Org/hello")
         press_start(page)
@@ -365,10 +369,10 @@ def test_the_form_is_there_while_the_service_is_down(launcher: Launcher) -> None
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
-def test_the_form_is_for_everybody(launcher: Launcher, width: int, scheme: str) -> None:
+def test_the_form_is_accessible(launcher: Launcher, width: int, scheme: str) -> None:
     bad = launcher.github.create(f"Org/bad-{width}")
     bad.commit({"requirements.txt": "no-such-package-for-sure==1\n"})
-    page = launcher.person("otto", width=width, scheme=scheme)
+    page = launcher.visit("otto", width=width, scheme=scheme)
     expect(page.locator(card(page, "Org/hello"))).to_be_visible()
     ask_for_build(page, bad.full_name)
     expect(page.locator("#r2h-status")).to_contain_text("The build failed", timeout=BUILD_LIMIT)
@@ -378,8 +382,8 @@ def test_the_form_is_for_everybody(launcher: Launcher, width: int, scheme: str) 
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "it scrolls sideways"
 
 
-def test_the_keyboard_is_enough(launcher: Launcher) -> None:
-    page = launcher.person("pia")
+def test_the_form_works_with_the_keyboard_alone(launcher: Launcher) -> None:
+    page = launcher.visit("pia")
     expect(page.locator(card(page, "Org/hello"))).to_be_visible()
     page.locator('input[name="choice"]:checked').focus()
     seen = [page.evaluate("document.activeElement.value")]
@@ -392,7 +396,7 @@ def test_the_keyboard_is_enough(launcher: Launcher) -> None:
     page.keyboard.press("Tab")
     page.keyboard.type("Org/nowhere")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("alert")).to_contain_text("no repository Org/nowhere")
+    expect(page.get_by_role("alert")).to_contain_text("Repository Org/nowhere not found")
     ids = []
     for _ in range(4):
         page.keyboard.press("Tab")

@@ -119,7 +119,7 @@ def visit(browser: Browser) -> Iterator[Visit]:
             where.stop_server(page.user)
 
 
-def test_a_repository_is_built_read_along_and_started(
+def test_a_repository_is_built_with_its_log_and_started(
     there: FancyHub, visit: Visit, repository: BareRepository, lab: str, standstill: Standstill
 ) -> None:
     head = version(repository, lab, "first", standstill=standstill)
@@ -177,7 +177,7 @@ def test_a_failing_build_says_why_and_starts_nothing(
     assert "jupyter-carol" not in there.cluster.pods
 
 
-def test_a_repository_that_does_not_exist_is_named(there: FancyHub, visit: Visit) -> None:
+def test_the_error_names_a_repository_that_does_not_exist(there: FancyHub, visit: Visit) -> None:
     page = visit(there, "dave").open().fill("org/nowhere")
     page.press("Build Image and Start")
     expect(page.page.get_by_text("image build failed").first).to_be_visible(timeout=LIMIT)
@@ -230,7 +230,7 @@ def entered(repository: BareRepository, ref: str = "HEAD", image: str | None = N
     return {"image": BUILD, f"{NAMED}--repo": repository.full_name, f"{NAMED}--ref": ref} | named
 
 
-def test_a_start_by_the_api_builds_what_was_entered_and_not_what_was_named(
+def test_a_start_by_the_api_builds_the_entered_repository_and_ignores_the_image(
     there: FancyHub, start: Callable[..., str], repository: BareRepository, lab: str
 ) -> None:
     head = version(repository, lab, "asked")
@@ -243,7 +243,7 @@ def test_a_start_by_the_api_builds_what_was_entered_and_not_what_was_named(
     assert {"name": "CHOSEN", "value": image} in pod["spec"]["containers"][0]["env"]
 
 
-def test_without_the_service_the_image_of_the_last_time_starts_and_the_hub_says_so(
+def test_without_the_service_the_last_image_starts_and_the_hub_says_so(
     there: FancyHub, repository: BareRepository, lab: str
 ) -> None:
     version(repository, lab, "before")
@@ -262,7 +262,7 @@ def test_without_the_service_the_image_of_the_last_time_starts_and_the_hub_says_
     there.stop_server("hans")
 
 
-def test_where_the_newest_commit_does_not_build_the_last_good_image_starts_and_the_hub_says_so(
+def test_after_a_failed_build_the_last_successful_image_starts_and_the_hub_says_so(
     there: FancyHub, repository: BareRepository, lab: str
 ) -> None:
     good = version(repository, lab, "good")
@@ -278,20 +278,20 @@ def test_where_the_newest_commit_does_not_build_the_last_good_image_starts_and_t
     there.stop_server("ida")
 
 
-def test_an_image_that_does_not_exist_is_refused_in_words(there: FancyHub) -> None:
+def test_a_repository_that_does_not_exist_is_refused_with_a_message(there: FancyHub) -> None:
     wish = {"image": BUILD, f"{NAMED}--repo": "org/nowhere", f"{NAMED}--ref": "main"}
     with pytest.raises(requests.HTTPError, match="org/nowhere"):
         there.start_server("jan", {"profile": "custom", **wish})
     assert "jupyter-jan" not in there.cluster.pods
 
 
-def test_a_rule_does_not_let_an_image_through_that_its_person_may_not_see(there: FancyHub, lab: str) -> None:
+def test_a_rule_does_not_allow_an_image_that_is_hidden_from_the_user(there: FancyHub, lab: str) -> None:
     hidden = lab.replace("/org/", "/other/")  # by its name one of ours, and none that this person is shown
     with pytest.raises(requests.HTTPError, match="was not built by this hub"):
         there.start_server("kay", {"profile": "custom", NAMED: hidden})
 
 
-def test_without_a_rule_only_what_was_built_here_starts(
+def test_without_a_rule_only_images_that_were_built_here_start(
     there: FancyHub, start: Callable[..., str], lab: str
 ) -> None:
     for foreign in ("images.example.org/evil:1", lab.replace("/org/", "/other/"), f"evil/{lab}"):
@@ -300,7 +300,7 @@ def test_without_a_rule_only_what_was_built_here_starts(
     assert start("strict-kim", **{"profile": "strict", NAMED: lab}) == lab
 
 
-def test_the_configuration_of_today_keeps_working_with_its_page(
+def test_the_configuration_of_an_existing_hub_keeps_working_with_its_page(
     today: FancyHub, visit: Visit, repository: BareRepository, github: GitServer, standstill: Standstill
 ) -> None:
     lab = build_lab(today, github, "lab-of-today")
@@ -316,7 +316,7 @@ def test_the_configuration_of_today_keeps_working_with_its_page(
     assert page.posted[0][f"{FIELD}--repo"] == repository.full_name
 
 
-def test_the_oauth_addresses_of_today_let_a_browser_in(today: FancyHub) -> None:
+def test_the_oauth_addresses_of_an_existing_hub_keep_working(today: FancyHub) -> None:
     address = f"{today.hub.url}/services/binder/"
     page = today.hub.login("frank").get(f"{address}login", timeout=30)
     assert (page.status_code, page.url) == (200, address), page.text

@@ -48,7 +48,7 @@ def start(launcher: Launcher, user: str, repository: str) -> None:
     launcher.hub.api("POST", f"users/{user}/server", {"user_options": {"repo": repository}})
 
 
-def test_beside_a_home_volume_a_repository_lies_elsewhere_and_starts(
+def test_with_a_home_volume_the_repository_is_in_another_folder_and_starts(
     launcher: Launcher, engine: docker.DockerClient
 ) -> None:
     repository = launcher.github.create("Org/with-start")
@@ -73,16 +73,16 @@ def test_a_start_script_that_a_volume_hides_is_explained(launcher: Launcher) -> 
         start(launcher, "bob", repository.full_name)
 
 
-def test_what_others_had_built_is_chosen_by_nobody_but_the_person(launcher: Launcher) -> None:
-    page = launcher.person("lena")
+def test_images_of_other_users_are_never_preselected(launcher: Launcher) -> None:
+    page = launcher.visit("lena")
     expect(page.locator('#r2h-list .r2h-card:has-text("Org/hello")')).to_be_visible(timeout=LIMIT)
     expect(page.locator("#r2h-list input:checked")).to_have_count(0)
     expect(page.locator("#r2h-choose-build")).to_be_checked()
 
 
-def test_where_the_admin_allows_it_a_link_starts_a_server_if_it_asks_for_that(launcher: Launcher) -> None:
+def test_with_allow_autostart_a_link_can_start_a_server(launcher: Launcher) -> None:
     link = "/hub/spawn?repo=Org/hello&ref=main"
-    page = launcher.person("uma", at=link)
+    page = launcher.visit("uma", at=link)
     expect(page.locator("#r2h-list input:checked")).to_have_count(1, timeout=LIMIT)
     assert not launcher.is_started("uma")
     # Nobody clicks: the spawn page is not even shown.

@@ -95,7 +95,7 @@ def log_is_there(page: Page) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
-def test_every_page_is_accessible_and_still_and_fits(
+def test_every_page_is_accessible_does_not_jump_and_fits(
     open_page: Open, year: Year, scheme: str, width: int
 ) -> None:
     for name in (*PAGES, *BUILDS):
@@ -135,7 +135,7 @@ def test_a_failed_build_opens_where_it_failed_in_colour(open_page: Open, year: Y
     expect(page.locator("#log")).not_to_contain_text("transferring context")
 
 
-def test_a_long_log_scrolls_to_any_line_with_few_of_them_in_the_page(open_page: Open, year: Year) -> None:
+def test_a_long_log_scrolls_to_any_line_while_the_page_holds_few_lines(open_page: Open, year: Year) -> None:
     page = open_page(f"{paths(year)['long']}#L30000")
     expect(page.locator(".line.marked .no")).to_have_text("30000")
     expect(page.locator(".line.marked .text")).to_contain_text(f"compiling module 29999 of {LINES}")
@@ -155,7 +155,7 @@ def test_a_long_log_scrolls_to_any_line_with_few_of_them_in_the_page(open_page: 
     expect(page.locator("#log .no").last).to_have_text(str(LINES))
 
 
-def test_a_long_log_is_searched_and_the_hit_is_shown(open_page: Open, year: Year) -> None:
+def test_the_search_in_a_long_log_shows_the_match(open_page: Open, year: Year) -> None:
     page = open_page(paths(year)["long"])
     expect(page.locator("#log .line").first).to_be_visible()
     page.get_by_label("Search the log").fill("NEEDLE")
@@ -180,7 +180,7 @@ def test_a_line_number_is_a_link_to_its_line(open_page: Open, year: Year) -> Non
     expect(page.locator(".line.marked")).to_contain_text("No matching distribution")
 
 
-def test_hostile_words_stay_text(open_page: Open, year: Year) -> None:
+def test_hostile_text_is_never_interpreted(open_page: Open, year: Year) -> None:
     for path in (paths(year)["hostile"], "/", "/gh/astro/light-curves"):
         page = open_page(path)
         page.wait_for_load_state("networkidle") if path != "/" else page.wait_for_load_state("load")
@@ -251,7 +251,7 @@ def test_times_are_in_the_viewers_zone(open_page: Open, year: Year) -> None:
     assert f"{hour:02}:{at.minute:02}" in shown.inner_text() and "UTC" not in shown.inner_text()
 
 
-def test_without_javascript_everything_is_there(open_page: Open, year: Year) -> None:
+def test_without_javascript_all_content_is_there(open_page: Open, year: Year) -> None:
     page = open_page(paths(year)["package_not_found"], java_script_enabled=False)
     expect(page.locator(".log-plain")).to_contain_text("No matching distribution found for numppy")
     expect(page.locator(".facts")).to_contain_text("UTC")
@@ -266,7 +266,7 @@ def test_without_javascript_everything_is_there(open_page: Open, year: Year) -> 
     expect(page.locator(".about a").first).to_have_text("earth-lab/tide-gauges")
 
 
-def test_a_build_is_cancelled_and_made_again_without_javascript(open_page: Open, year: Year) -> None:
+def test_a_build_is_cancelled_and_rebuilt_without_javascript(open_page: Open, year: Year) -> None:
     with year.database.read() as session:
         repository = session.get_one(Build, year.ids["running"], options=[]).repository_id
     build = queued(year, repository, "To be cancelled")
@@ -285,7 +285,7 @@ def queued(year: Year, repository_id: int, title: str) -> Build:
     return year.queued(repository, title=title, by="grace")
 
 
-def test_the_list_tells_news_without_a_reload_and_keeps_the_focus(open_page: Open, year: Year) -> None:
+def test_the_list_updates_without_a_reload_and_keeps_the_focus(open_page: Open, year: Year) -> None:
     page = open_page("/")
     page.evaluate("window.sameDocument = true")
     kept = page.locator(f"#b{year.ids['ready']}")
@@ -303,7 +303,7 @@ def test_the_list_tells_news_without_a_reload_and_keeps_the_focus(open_page: Ope
     assert page.evaluate("window.sameDocument") is True
 
 
-def test_a_running_build_shows_its_log_and_its_end_as_they_come(open_page: Open, year: Year) -> None:
+def test_a_running_build_shows_its_log_and_result_live(open_page: Open, year: Year) -> None:
     with year.database.read() as session:
         row = session.get_one(Build, year.ids["running"])
     lease = Lease(row.id, row.attempt)
@@ -342,7 +342,7 @@ def test_the_theme_is_chosen_and_remembered(open_page: Open) -> None:
     assert page.evaluate(background) == dark
 
 
-def test_the_log_is_downloaded_as_it_is(served: tuple[Service, Year], year: Year) -> None:
+def test_the_log_can_be_downloaded_unchanged(served: tuple[Service, Year], year: Year) -> None:
     service, _ = served
     answer = requests.get(f"{service.url}/api/v1/builds/{year.ids['long']}/log", timeout=60)
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
