@@ -5,8 +5,9 @@ network too. Any other (let in by `*`, or named by a submodule) must be a public
 could look through this host at what only its own network sees. So its name is looked up before git does it, and
 git is told what was found (`http.curloptResolve`, git 2.37), lest the name stand for another place a moment later.
 
-A redirect would lead around all of this: git follows none but GitHub's own (`base.git_environment.git_environment`). Where a
-proxy connects for us, it is the proxy that looks names up, and the one to forbid its private network.
+A redirect would lead around all of this: git follows none but GitHub's own
+(`base.git_environment`). Where a proxy connects for us, it is the proxy that looks names up, and
+the one to forbid its private network.
 """
 
 import re

@@ -18,7 +18,7 @@ _COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
 _OTHER_SERVERS = "git__elsewhere"
 
 
-def recipe(*, base_image: str | None, buildpacks: Sequence[str], repo_dir: str | None = None) -> str:
+def compute_recipe(*, base_image: str | None, buildpacks: Sequence[str], repo_dir: str | None = None) -> str:
     """Return a short hash of all that changes an image besides the commit it is built from."""
     parts: dict[str, object] = {
         "recipe": RECIPE_VERSION,

@@ -21,6 +21,8 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from base import image_names
+from base.git_provider import GitProvider
+from base.git_providers import git_provider
 from base.report_settings import ReportSettings
 from base.setting_types import BaseUrl, CommaSeparated, SecretList, is_loopback, split
 
@@ -200,7 +202,7 @@ class SharedSettings(ReportSettings):
 
     def recipe(self) -> str:
         """Return the recipe that this deployment builds by."""
-        return image_names.recipe(
+        return image_names.compute_recipe(
             base_image=self.base_image, buildpacks=self.buildpacks, repo_dir=self.repo_dir
         )
 
@@ -209,6 +211,10 @@ class SharedSettings(ReportSettings):
         return image_names.image_name(
             repository, commit, recipe or self.recipe(), prefix=self.image_prefix, registry=self.registry_url
         )
+
+    def git_provider(self, repository: str) -> GitProvider:
+        """Return the provider of a repository by its full name."""
+        return git_provider(repository, self.github_url)
 
     @classmethod
     def load(cls, **values: Any) -> Self:

@@ -1,1 +1,1 @@
-"""The worker: claims builds, runs them, reports how they end."""
+"""The worker: claims builds, runs them and reports their results."""

@@ -1,28 +1,26 @@
-"""One build, top to bottom, as a recipe: fetch, vet, fingerprint, run repo2docker, push.
+"""One build from start to end: fetch, validate, fingerprint, run repo2docker, publish.
 
-It knows nothing of the database: what it learns goes to a `BuildObserver`, what it made is returned, and what went
-wrong is raised.
+Knows nothing of the database: progress goes to a `BuildObserver`, the image is returned, failures are raised.
 """
 
 import errno
-from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Protocol
 
-from base.repository_names import is_at_github, repository_url, server_url
-from builder.buildpacks import fingerprint, repo2docker, uv_cache
+from base.git_provider import GitProvider
+from builder.buildpacks import repo2docker
+from builder.buildpacks.fingerprint import compute_fingerprint
 from builder.child_process import StopSignal
-from builder.engine import base_image, docker_subprocess, memory_limit, registry
+from builder.context import BuilderContext
+from builder.engine import base_image, memory_limit
 from builder.engine.base_image import PreparedBase
 from builder.engine.docker_client import Engine, LocalImage
-from builder.engine.temporary_tags import TemporaryTags
-from builder.errors import InfrastructureError
-from builder.settings import BuilderSettings
+from builder.engine.docker_subprocess import DockerSubprocess
+from builder.errors import InfrastructureError, no_space_error
 from builder.source import checkout, git_folder, validation
 from builder.source.git_access import GitAccess
-from builder.workspace import Workspaces, builder_secret
 from db.status import Phase
 
 MAX_CHECKOUT_BYTES = 10 * 2**30
@@ -31,28 +29,23 @@ MAX_CHECKOUT_FILES = 500_000
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be built."""
+    """What to build."""
 
     build_id: int
     attempt: int
     repository: str
-    """`org/name`, or the address of a repository that is not at GitHub."""
+    """`org/name`, or the URL of a repository that is not on GitHub."""
     commit: str
     ref: str = ""
-    """In full; empty for a bare commit."""
+    """The full ref; empty for a bare commit."""
     force: bool = False
     is_public: bool = False
-    """Known to be: then git needs no token, and gets no private code should it have changed since."""
-
-    @property
-    def may_need_token(self) -> bool:
-        """Whether GitHub may have to know who asks; no other server ever hears of the token."""
-        return is_at_github(self.repository) and not self.is_public
+    """Whether it is known to be public: git then gets no token, and no private code if that has changed since."""
 
 
 @dataclass(frozen=True)
 class BuiltImage:
-    """The image that a build made: its name, its digest (see `db.models.Image`) and its size in bytes."""
+    """A finished image: its name, its digest (see `db.models.Image`) and its size in bytes."""
 
     name: str
     digest: str
@@ -60,7 +53,7 @@ class BuiltImage:
 
 
 class BuildObserver(Protocol):
-    """Who is told how it goes."""
+    """Receives a build's progress."""
 
     def phase(self, phase: Phase) -> None: ...
 
@@ -69,52 +62,10 @@ class BuildObserver(Protocol):
     def write(self, text: str) -> None: ...
 
 
-@dataclass(frozen=True)
-class BuilderContext:
-    """What every build of this process shares."""
+def build_image(job: Job, context: BuilderContext, observer: BuildObserver, stop: StopSignal) -> BuiltImage:
+    """Build the image of a commit under its final name and publish it.
 
-    settings: BuilderSettings
-    workspaces: Workspaces
-    temporary_tags: TemporaryTags
-    builder_secret: bytes
-    environ: Mapping[str, str]
-    """The builder's own environment; each child gets the few variables that it needs."""
-
-    @classmethod
-    def of(cls, settings: BuilderSettings, environ: Mapping[str, str]) -> Self:
-        """Return the tools for a data folder, with a workspace to be closed at the end."""
-        workspaces = Workspaces(settings.data_dir)
-        key = builder_secret(settings.data_dir)
-        return cls(settings, workspaces, TemporaryTags(workspaces, key), key, environ)
-
-    @property
-    def worker(self) -> str:
-        """This process's name in the records: its host's, and its own on that host, new at each start."""
-        return self._worker(self.workspaces.name)
-
-    @property
-    def killed_workers(self) -> list[str]:
-        """The names of those that were killed and whose place this process takes."""
-        return [self._worker(name) for name in self.workspaces.killed_builders]
-
-    def _worker(self, workspace: str) -> str:
-        return f"{self.settings.worker_name}-{workspace.removeprefix('builder-')}"
-
-    def cache_id(self, job: Job) -> str:
-        """Return the secret name of the package cache: the repository's, for its own branches and tags.
-
-        Anybody can open a pull request, and GitHub gives a fork's commits out as the repository's own: whatever
-        else is built has a cache for itself, or it could put packages into the images of others.
-        """
-        if job.ref.startswith(("refs/heads/", "refs/tags/")):
-            return uv_cache.cache_id(self.builder_secret, job.repository)
-        return uv_cache.cache_id(self.builder_secret, f"{job.repository}@{job.ref or job.commit}")
-
-
-def build(job: Job, context: BuilderContext, observer: BuildObserver, stop: StopSignal) -> BuiltImage:
-    """Build the image of a commit, under its final name, and push it where a registry is configured.
-
-    Raises UserError, InfrastructureError or Stopped; nothing is left running and no file is left behind.
+    Raises UserError, InfrastructureError or Stopped. No process and no file of the build remains.
     """
     try:
         with context.workspaces.open(f"build-{job.build_id}") as folder, Engine() as engine:
@@ -123,21 +74,18 @@ def build(job: Job, context: BuilderContext, observer: BuildObserver, stop: Stop
             steps.fetch()
             observer.phase(Phase.BUILDING)
             image = steps.run_repo2docker()
-            if context.settings.registry_url is None:
-                return BuiltImage(steps.image_name, image.id, image.size)
-            observer.phase(Phase.PUSHING)
-            return BuiltImage(steps.image_name, steps.push(), image.size)
+            if context.registry.is_remote:
+                observer.phase(Phase.PUSHING)
+            return BuiltImage(steps.image_name, steps.publish(image), image.size)
     except OSError as exc:
         if exc.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise InfrastructureError(
-                "no_space", "There is no space left on the builder; an admin has to free some."
-            ) from exc
+            raise no_space_error() from exc
         raise
 
 
 @dataclass(frozen=True)
 class _BuildSteps:
-    """One build's place of work: the steps of the recipe, with what they share."""
+    """The steps of one build and what they share."""
 
     job: Job
     context: BuilderContext
@@ -155,11 +103,15 @@ class _BuildSteps:
         return self.folder / "source"
 
     @property
+    def provider(self) -> GitProvider:
+        return self.context.settings.git_provider(self.job.repository)
+
+    @property
     def url(self) -> str:
-        return repository_url(self.context.settings.github_url, self.job.repository)
+        return self.provider.clone_url(self.job.repository)
 
     def fetch(self) -> None:
-        """Fetch the commit, vet it, and tell what it is."""
+        """Fetch the commit, validate it, and report its title, author and fingerprint."""
         settings, observer = self.context.settings, self.observer
         git_home = self.folder / "git"
         for folder in (self.source, git_home):
@@ -169,32 +121,25 @@ class _BuildSteps:
             self.url,
             self.job.commit,
             self.source,
-            access=GitAccess(
-                settings.github_url,
-                settings.github_token if self.job.may_need_token else None,
-                git_home,
-                settings.extra_ca_certs,
-                self.context.environ,
-                server_url(settings.github_url, self.job.repository),
-                settings.git_hosts,
+            access=GitAccess.of(
+                settings, self.job.repository, git_home, self.context.environ, is_public=self.job.is_public
             ),
             stop=self.stop,
-            on_line=observer.write,
-            total_limit=settings.build_timeout,
-            idle_limit=settings.build_idle_timeout,
+            write=observer.write,
+            timeout=settings.build_timeout,
+            idle_timeout=settings.build_idle_timeout,
         )
         validation.validate_checkout(self.source, max_bytes=MAX_CHECKOUT_BYTES, max_files=MAX_CHECKOUT_FILES)
         title, author = checkout.commit_details(self.source)
         if not git_folder.drop_git(self.source):
-            observer.write("[repo2hub] .git stays, because a file of the repository needs it")
-        found = fingerprint.fingerprint(self.source, settings.recipe())
-        observer.describe(found.value, title, author)
+            observer.write("[repo2hub] keeping .git: a file of the repository uses it")
+        observer.describe(compute_fingerprint(self.source, settings.recipe()), title, author)
 
     def run_repo2docker(self) -> LocalImage:
         """Build the image and give it its final name.
 
-        Until then it has a name of its own: repo2docker does not build where a name exists, and a build that
-        is stopped or lost must not touch the image that people use.
+        It is built under a temporary tag: repo2docker does not build a name that exists, and a build that is
+        stopped must not touch the image in use.
         """
         settings = self.context.settings
         if settings.build_memory_limit is not None:
@@ -205,69 +150,55 @@ class _BuildSteps:
                 repo2docker.run(
                     self._build_spec(temporary_tag, base),
                     home=self.folder / "home",
-                    inherited=self.context.environ,
+                    environ=self.context.environ,
                     write=self.observer.write,
                     stop=self.stop,
-                    total_limit=settings.build_timeout,
-                    idle_limit=settings.build_idle_timeout,
+                    timeout=settings.build_timeout,
+                    idle_timeout=settings.build_idle_timeout,
                 )
                 self.stop.raise_if_set()
                 return self.engine.rename(temporary_tag, self.image_name)
             except BaseException:
-                with suppress(InfrastructureError):  # how the build ended matters more
+                with suppress(InfrastructureError):  # the build's own error matters more
                     self.engine.remove_image(temporary_tag)
                 raise
 
     def _base(self) -> PreparedBase:
-        """Return what to build from, pulled or made first where the engine does not have it."""
+        """Return the base image, pulled or prepared first if the engine does not have it."""
         settings = self.context.settings
-        image, bundle = settings.base_image or base_image.DEFAULT_BASE_IMAGE, settings.extra_ca_certs
-        if bundle is None and "uv" not in settings.buildpacks:
-            return PreparedBase(image)  # its Python does not matter, and whoever builds from it pulls it
-        base = base_image.find_prepared(self.engine.client, image, bundle)
-        return base or base_image.remember(self._prepare_base(image, bundle))
-
-    def _prepare_base(self, image: str, bundle: Path | None) -> PreparedBase:
-        said = self._run_docker_subprocess(
-            base_image.unusable_error, "builder.engine.base_image", image, str(bundle or "")
-        )
-        if not said:
-            raise base_image.unusable_error("what should make it ended without a word")
-        return PreparedBase(**said)
+        image = settings.base_image or base_image.DEFAULT_BASE_IMAGE
+        if settings.extra_ca_certs is None and "uv" not in settings.buildpacks:
+            return PreparedBase(image)  # its Python does not matter, and the build itself pulls it
+        found = base_image.find_prepared(self.engine.client, image, settings.extra_ca_certs)
+        return found or base_image.prepare_in_child(self._child(), image, settings.extra_ca_certs)
 
     def _build_spec(self, image: str, base: PreparedBase) -> repo2docker.BuildSpec:
-        settings = self.context.settings
+        settings, job = self.context.settings, self.job
         return repo2docker.BuildSpec(
             checkout=self.source,
             image=image,
             repository_url=self.url,
-            commit=self.job.commit,
+            commit=job.commit,
             buildpacks=settings.buildpacks,
             base_image=base.name,
             python_version=base.python_version,
-            cache_id=self.context.cache_id(self.job),
+            cache_id=self.context.cache_id(job.repository, job.ref, job.commit),
             repo_dir=settings.repo_dir,
-            no_cache=self.job.force,
+            no_cache=job.force,
         )
 
-    def push(self) -> str:
-        """Push the image and return its manifest's digest."""
-        self.observer.write(f"[repo2hub] pushing {self.image_name}")
-        said = self._run_docker_subprocess(registry.error_for, "builder.engine.registry", self.image_name)
-        if "digest" not in said:
-            raise registry.error_for("the push ended without a digest")
-        return str(said["digest"])
+    def publish(self, image: LocalImage) -> str:
+        """Publish the image and return its digest."""
+        return self.context.registry.publish(image, self.image_name, self._child())
 
-    def _run_docker_subprocess(
-        self, error_for: Callable[[str], InfrastructureError], module: str, *arguments: str
-    ) -> dict[str, Any]:
-        return docker_subprocess.run(
-            module,
-            *arguments,
-            environ=self.context.environ,
-            cwd=self.folder,
-            write=self.observer.write,
-            stop=self.stop,
-            limit=self.context.settings.build_timeout,
-            error_for=error_for,
+    def _child(self) -> DockerSubprocess:
+        """Return how to run a slow request to the engine for this build."""
+        return self.context.registry.with_login(
+            DockerSubprocess(
+                self.context.environ,
+                self.folder,
+                self.observer.write,
+                self.stop,
+                self.context.settings.build_timeout,
+            )
         )

@@ -1,8 +1,8 @@
-"""One child process, its lines, and its certain end.
+"""Run one child process, pass on its lines, and leave nothing of it running.
 
-git and repo2docker start whole trees of processes: repo2docker runs docker, which runs buildx. Killing the
-first of them leaves the others running, so a child gets a session of its own and is stopped with all of it:
-SIGINT to the group, on which repo2docker also cleans up, then SIGKILL to whatever is left.
+git and repo2docker start trees of processes: repo2docker runs docker, which runs buildx. Killing the first process
+leaves the others running, so each child gets a session of its own, and the whole session is stopped: SIGINT to the
+group, on which repo2docker also cleans up, then SIGKILL to the rest.
 """
 
 import codecs
@@ -20,16 +20,15 @@ from pathlib import Path
 from builder.errors import Stopped, StopReason, UserError
 from db.status import Reason
 
-#: Longer lines are cut into pieces of this many characters.
 MAX_LINE = 64 * 1024
-#: How often the stop signal and the limits are looked at while the child is silent, in seconds.
-_POLL_INTERVAL = 0.1
-#: How long a grandchild that outlives the child may keep the pipe open, in seconds.
-_DRAIN_TIMEOUT = 2.0
+"""Longer lines are cut into pieces of this many characters."""
+
+_POLL_INTERVAL = 0.1  # seconds between two checks of the stop signal and the timeouts
+_DRAIN_TIMEOUT = 2.0  # seconds that a grandchild which outlives the child may keep the pipe open
 
 
 class StopSignal:
-    """Says, from any thread, that the build is to stop; the first reason stays."""
+    """Stops a build from any thread; the first reason wins."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
@@ -49,19 +48,15 @@ class StopSignal:
     def is_set(self) -> bool:
         return self._event.is_set()
 
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait up to `timeout` seconds; True when the signal is set."""
-        return self._event.wait(timeout)
-
     def raise_if_set(self) -> None:
         if self._event.is_set() and self._stop_reason is not None:
             raise Stopped(self._stop_reason)
 
 
 class LineSplitter:
-    """Turn bytes into lines in bounded memory.
+    """Splits bytes into lines in bounded memory.
 
-    A line ends at `\\n`, `\\r` (progress bars) or `\\r\\n`. Bytes that are no UTF-8 become U+FFFD.
+    A line ends at `\\n`, `\\r` (progress bars) or `\\r\\n`. Invalid UTF-8 becomes U+FFFD.
     """
 
     def __init__(self, max_line: int = MAX_LINE) -> None:
@@ -70,9 +65,9 @@ class LineSplitter:
         self._rest = ""
 
     def feed(self, data: bytes, *, final: bool = False) -> Iterator[str]:
-        """Yield the lines that `data` completes; with `final`, also the unfinished last one."""
+        """Yield the lines that `data` completes; with `final`, also the incomplete last one."""
         text = self._rest + self._decoder.decode(data, final)
-        # A "\r" at the very end may be the first half of "\r\n": it waits for the next byte.
+        # A "\r" at the end may be the first half of "\r\n": keep it until the next byte.
         held = "\r" if text.endswith("\r") and not final else ""
         *lines, self._rest = text.removesuffix(held).replace("\r\n", "\n").replace("\r", "\n").split("\n")
         for line in lines:
@@ -92,7 +87,7 @@ class LineSplitter:
 
 @dataclass(frozen=True)
 class _Limits:
-    """Seconds a child may take in all, and without a word."""
+    """Seconds that a child may run in total, and without output."""
 
     total: float
     idle: float
@@ -102,15 +97,15 @@ class _Limits:
         if self.spent + total > self.total:
             raise UserError(
                 "time_limit",
-                f"The build took longer than {self.total:g} s, the limit of this service "
-                "(REPO2HUB_BUILD_TIMEOUT), and was stopped.",
+                f"The build was stopped after {self.total:g} s, the time limit of this service "
+                "(REPO2HUB_BUILD_TIMEOUT). Make its slowest step shorter.",
                 reason=Reason.TIME_LIMIT,
             )
         if idle > self.idle:
             raise UserError(
                 "idle_limit",
-                f"The build printed nothing for {self.idle:g} s, the limit of this service "
-                "(REPO2HUB_BUILD_IDLE_TIMEOUT), and was stopped.",
+                f"The build was stopped because it printed nothing for {self.idle:g} s, the limit of this service "
+                "(REPO2HUB_BUILD_IDLE_TIMEOUT). Let the silent step print its progress.",
                 reason=Reason.TIME_LIMIT,
             )
 
@@ -122,19 +117,17 @@ def run(
     cwd: Path,
     on_line: Callable[[str], None],
     stop: StopSignal,
-    total_limit: float,
-    idle_limit: float,
+    timeout: float,
+    idle_timeout: float,
     grace: float = 10,
-    keep_stdout: bool = True,
     spent: float = 0,
 ) -> int:
-    """Run a command to its end and return its exit code (negative: the signal that ended it).
+    """Run a command and return its exit code (negative: the signal that ended it).
 
-    `on_line` gets each line of stderr, and of stdout too unless `keep_stdout` is false, in the order written.
-    Whatever happens, an exception of `on_line` included, nothing of the child's session is left afterwards.
-    Raises Stopped when `stop` is set, and UserError (TIME_LIMIT) after `total_limit` seconds in all
-    (of which `spent` went to earlier commands) or `idle_limit` seconds without a byte of output.
-    OSError when the command cannot be started.
+    Calls `on_line` with each line of stdout and stderr in the order written. Whatever happens, including an
+    exception of `on_line`, no process of the child's session remains. Raises Stopped when `stop` is set;
+    UserError (TIME_LIMIT) after `timeout` seconds in total, of which earlier commands took `spent`, or after
+    `idle_timeout` seconds without output; OSError if the command cannot be started.
     """
     stop.raise_if_set()
     process = subprocess.Popen(
@@ -142,16 +135,14 @@ def run(
         env=dict(env),
         cwd=cwd,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE if keep_stdout else subprocess.DEVNULL,
-        stderr=subprocess.STDOUT if keep_stdout else subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         start_new_session=True,
     )
-    pipe = process.stdout if keep_stdout else process.stderr
-    if pipe is None:  # pragma: no cover
-        raise RuntimeError("Popen made no pipe")
-    with pipe:
+    assert process.stdout is not None  # noqa: S101 -- it is a pipe
+    with process.stdout as pipe:
         try:
-            _follow(process, pipe.fileno(), on_line, stop, _Limits(total_limit, idle_limit, spent))
+            _follow(process, pipe.fileno(), on_line, stop, _Limits(timeout, idle_timeout, spent))
         finally:
             _end_session(process, grace)
     return process.returncode
@@ -164,7 +155,7 @@ def _follow(
     stop: StopSignal,
     limits: _Limits,
 ) -> None:
-    """Hand on lines until the pipe is closed and the child has ended, or a limit is met."""
+    """Pass on lines until the pipe is closed and the child has ended. Raises at a timeout or stop."""
     splitter = LineSplitter()
     os.set_blocking(pipe, False)
     started = heard = time.monotonic()
@@ -172,7 +163,7 @@ def _follow(
     with selectors.DefaultSelector() as selector:
         selector.register(pipe, selectors.EVENT_READ)
         while True:
-            # Asked before the pipe is read: what the child wrote last is then surely seen.
+            # Polled before the pipe is read, so that the last output is always seen.
             ended = process.poll() is not None
             data = _read(pipe) if selector.select(_POLL_INTERVAL) else None
             now = time.monotonic()
@@ -186,13 +177,13 @@ def _follow(
                 break
     for line in splitter.feed(b"", final=True):
         on_line(line)
-    while not _wait_for_end(process, _POLL_INTERVAL):  # it closed its output, yet runs on
+    while not _wait_for_end(process, _POLL_INTERVAL):  # it closed its output but still runs
         stop.raise_if_set()
         limits.check(time.monotonic() - started, 0)
 
 
 def _wait_for_end(process: "subprocess.Popen[bytes]", seconds: float) -> bool:
-    """Wait for its end, which is mostly a moment after its output was closed."""
+    """Wait for the child to end; return whether it did."""
     try:
         process.wait(seconds)
     except subprocess.TimeoutExpired:
@@ -201,14 +192,14 @@ def _wait_for_end(process: "subprocess.Popen[bytes]", seconds: float) -> bool:
 
 
 def _read(pipe: int) -> bytes | None:
-    """Read what is there: None when nothing is, b"" when every writer has closed the pipe."""
+    """Return the available bytes: None if there are none yet, b"" if every writer has closed the pipe."""
     with suppress(BlockingIOError):
         return os.read(pipe, 65536)
     return None
 
 
 def _end_session(process: "subprocess.Popen[bytes]", grace: float) -> None:
-    """End what is left of the child's session, SIGINT first, and reap the child."""
+    """End the rest of the child's session, SIGINT first, and reap the child."""
     if _session_processes(process.pid):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGINT)
@@ -226,11 +217,11 @@ def _end_session(process: "subprocess.Popen[bytes]", grace: float) -> None:
 
 
 def _session_processes(session: int) -> list[int]:
-    """Return the living processes of a session.
+    """Return the live processes of a session.
 
-    Read from /proc, for two reasons: a job with a process group of its own does not hide there, and zombies do
-    not count. Where the builder is process 1 of a container nobody reaps orphans, and `killpg(group, 0)` would
-    find them for ever.
+    Reads /proc, for two reasons: it includes jobs with a process group of their own, and it can leave out
+    zombies. Where the builder is process 1 of a container nobody reaps orphans, and `killpg(group, 0)` would
+    find them forever.
     """
     found = []
     for entry in os.listdir("/proc"):

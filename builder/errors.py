@@ -1,12 +1,12 @@
-"""How a build can end other than well, by who can do something about it.
+"""The errors that end a build, by who can fix them.
 
     Exception
-    ├── BuildError              carries cause, message and reason; never raised itself
-    │   ├── UserError           the repository's owner can mend it: final, shown as it is
-    │   └── InfrastructureError the admin or time can mend it: retried
-    └── Stopped                 nobody's mistake: the build was taken from this worker
+    ├── BuildError              has cause, message and reason; never raised itself
+    │   ├── UserError           the repository's owner can fix it: final, shown as it is
+    │   └── InfrastructureError an admin can fix it, or time: retried
+    └── Stopped                 no failure: the build was taken from this worker
 
-The worker decides by the class alone; `cause` is for counting, `message` for a person.
+The worker decides by the class alone; `cause` is for metrics and advice, `message` for users.
 """
 
 from enum import StrEnum
@@ -15,10 +15,10 @@ from db.status import Reason
 
 
 class BuildError(Exception):
-    """A failed build: what to record and what to show.
+    """A failed build.
 
-    `cause` is a short code such as "package_not_found". `message` is one line that says what is
-    wrong and what to do; it is shown on pages, so it holds no secret and no path of the builder.
+    `cause` is a short code such as "package_not_found". `message` is one line that says what is wrong and what to
+    do; pages show it, so it has no secret and no path of the builder in it.
     """
 
     reason: Reason
@@ -30,7 +30,7 @@ class BuildError(Exception):
 
 
 class UserError(BuildError):
-    """The commit cannot be built as it is; trying again would fail in the same way."""
+    """The commit cannot be built as it is; a retry would fail in the same way."""
 
     def __init__(self, cause: str, message: str, *, reason: Reason = Reason.USER_ERROR) -> None:
         """`reason` is USER_ERROR, TIME_LIMIT or MEMORY_LIMIT."""
@@ -39,24 +39,44 @@ class UserError(BuildError):
 
 
 class InfrastructureError(BuildError):
-    """Something around the build failed; the same commit may well be built later."""
+    """Something around the build failed; a retry may succeed."""
 
     reason = Reason.INFRASTRUCTURE
 
 
-class StopReason(StrEnum):
-    """Why a running build is to stop."""
+def no_space_error(where: str = "The builder") -> InfrastructureError:
+    """Return the error for a full disk."""
+    return InfrastructureError(
+        "no_space", f"{where} has no disk space left. An admin can free some with: repo2hub prune"
+    )
 
-    #: The lease is gone: another worker may own the build, so nothing more is written.
+
+BOTH_BINDER_FOLDERS = "The repository has both a binder/ and a .binder/ folder. Keep one of them."
+ENGINE_UNAVAILABLE = "The container engine does not respond. An admin can find out why with: repo2hub doctor"
+TLS_UNTRUSTED = (
+    "A server's TLS certificate is not trusted. If this network intercepts TLS, an admin sets "
+    "REPO2HUB_EXTRA_CA_CERTS to its CA bundle."
+)
+
+
+def tls_untrusted_error() -> InfrastructureError:
+    """Return the error for a certificate that is not trusted."""
+    return InfrastructureError("tls_untrusted", TLS_UNTRUSTED)
+
+
+class StopReason(StrEnum):
+    """Why a running build has to stop."""
+
     LOST = "lost"
-    #: A person, a newer push or a deleted ref asked for it.
+    """The lease expired: another worker may own the build, so this one writes nothing more."""
     CANCELLED = "cancelled"
-    #: This worker shuts down: the build goes back to the queue and no attempt is used up.
+    """A user, a newer push or a deleted ref cancelled it."""
     RELEASED = "released"
+    """This worker shuts down: the build returns to the queue and uses up no attempt."""
 
 
 class Stopped(Exception):
-    """The build was stopped from outside; `stop_reason` tells the worker what it may still write."""
+    """The build was stopped from outside; `stop_reason` decides what the worker may still write."""
 
     def __init__(self, stop_reason: StopReason) -> None:
         super().__init__(f"the build was stopped: {stop_reason}")

@@ -1,12 +1,13 @@
-"""Removing the records that nobody needs any more: reports told long ago, builders that fell silent.
+"""Remove outdated records: reports delivered long ago, and builders that are no longer alive.
 
-Every builder does it for all, whatever it tells itself: reports come into being wherever somebody is to be told by
-the settings, which may be the web host's alone.
+Every builder does this for all channels, whether or not it delivers reports: reports are also created by web hosts
+with settings of their own.
 """
 
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -17,24 +18,21 @@ from db.records import builders
 
 log = structlog.get_logger()
 
+_NOW = partial(datetime.now, UTC)
 _INTERVAL = 3600.0  # seconds
-_BACKLOG_INTERVAL = 60.0  # seconds, where there is more than one transaction should remove
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
+_BACKLOG_INTERVAL = 60.0  # seconds, while more is left than one transaction removes
 
 
 class Housekeeping:
-    """Cleans up, no oftener than needed, from its first call on; a database that is away is waited out."""
+    """Cleans up from time to time; skips a database that does not answer."""
 
-    def __init__(self, database: Database, clock: Callable[[], datetime] = _now) -> None:
+    def __init__(self, database: Database, clock: Callable[[], datetime] = _NOW) -> None:
         self._database = database
         self._clock = clock
         self._due_at = float("-inf")
 
     def clean_up(self) -> None:
-        """Remove what is old, if that was done long enough ago: a bounded piece, so as not to hold up a build."""
+        """Remove a limited number of outdated records if the last time was long enough ago."""
         if time.monotonic() < self._due_at:
             return
         self._due_at = time.monotonic() + _INTERVAL
@@ -43,7 +41,7 @@ class Housekeeping:
                 builders.remove_silent(session, now=self._clock())
                 removed = outbox.remove_settled(session, now=self._clock())
         except SQLAlchemyError as exc:
-            log.warning("housekeeping.not_done", error=str(exc)[:200])
+            log.warning("housekeeping.failed", error=str(exc)[:200])
             return
         if removed == outbox.BATCH:
             self._due_at = time.monotonic() + _BACKLOG_INTERVAL

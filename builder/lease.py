@@ -1,16 +1,19 @@
-"""Keeping a claimed build ours, and learning when it is not: "lost" and "cancel" as one stop signal.
+"""Keep the lease of a claimed build, and turn "lost" and "cancelled" into one stop signal.
 
-The heartbeat is a thread of the worker, never part of the build, so a build that hangs is still ours to stop.
+The heartbeat has a thread of its own, so a build that hangs still keeps its lease and can still be stopped.
 """
 
 import threading
 import time
-from datetime import UTC, datetime
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+from structlog.typing import FilteringBoundLogger
 
 from builder.child_process import StopSignal
 from builder.errors import StopReason
@@ -21,16 +24,19 @@ from db.records import builds
 from db.status import HeartbeatResult, Lease
 
 log = structlog.get_logger()
+T = TypeVar("T")
 
 HEARTBEAT = LEASE_LENGTH.total_seconds() / 3
 """Seconds between two heartbeats."""
 
 _CANCEL_POLL = 1.0
-"""Seconds between two looks for a cancel request: a person who pressed Cancel watches."""
+"""Seconds between two checks for a cancel request: a user who pressed Cancel is watching."""
+
+_RETRY_INTERVAL = 2.0  # seconds between two tries to store an outcome
 
 
 class LeaseKeeper:
-    """While its block runs, the lease is extended; `stop` is set when it is lost or the build cancelled."""
+    """Extends the lease while its block runs; sets `stop` when the lease is lost or the build cancelled."""
 
     def __init__(self, database: Database, lease: Lease, stop: StopSignal) -> None:
         self._database = database
@@ -50,22 +56,22 @@ class LeaseKeeper:
         self._thread.join(timeout=60)
 
     def _keep_lease(self) -> None:
-        beaten_at = time.monotonic()
+        extended_at = time.monotonic()
         while not self._done.wait(_CANCEL_POLL):
-            due = time.monotonic() - beaten_at >= HEARTBEAT
+            is_due = time.monotonic() - extended_at >= HEARTBEAT
             try:
-                beat = self._heartbeat() if due else self._check_cancelled()
+                result = self._heartbeat() if is_due else self._check_cancelled()
             except SQLAlchemyError as exc:
                 log.warning("lease.database_unavailable", build=self._lease.build_id, error=str(exc)[:200])
-                # Nobody else may take the build before the lease has run out; after that, somebody may have.
-                if time.monotonic() - beaten_at >= LEASE_LENGTH.total_seconds():
+                # No other worker may take the build before the lease expires; after that, one may have.
+                if time.monotonic() - extended_at >= LEASE_LENGTH.total_seconds():
                     self._stop.set(StopReason.LOST)
                 continue
-            if due:
-                beaten_at = time.monotonic()
-            if beat is HeartbeatResult.LOST:
+            if is_due:
+                extended_at = time.monotonic()
+            if result is HeartbeatResult.LOST:
                 self._stop.set(StopReason.LOST)
-            elif beat is HeartbeatResult.CANCEL:
+            elif result is HeartbeatResult.CANCEL:
                 self._stop.set(StopReason.CANCELLED)
 
     def _heartbeat(self) -> HeartbeatResult:
@@ -75,3 +81,22 @@ class LeaseKeeper:
     def _check_cancelled(self) -> HeartbeatResult:
         with self._database.read() as session:
             return builds.cancel_requested(session, self._lease.build_id)
+
+
+def write_within_lease(
+    database: Database, write: Callable[[Session], T], length: timedelta, logger: FilteringBoundLogger
+) -> T | None:
+    """Store an outcome and return what `write` returned; None where the database did not answer in time.
+
+    Tries for as long as a lease of this length can hold, since no other process knows the outcome.
+    """
+    until = time.monotonic() + length.total_seconds()
+    while True:
+        try:
+            with database.write() as session:
+                return write(session)
+        except SQLAlchemyError as exc:
+            logger.warning("lease.outcome_not_stored", error=type(exc).__name__)
+        if time.monotonic() > until:
+            return None
+        time.sleep(_RETRY_INTERVAL)

@@ -1,4 +1,4 @@
-"""The worker's sign of life, so that admins see which builders there are. Nothing depends on it."""
+"""Record that this builder is alive, for the list of builders that admins see. Nothing else depends on it."""
 
 import time
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ log = structlog.get_logger()
 
 
 class Presence:
-    """Says, no oftener than needed, that this worker lives; a database that is away is waited out.
+    """Announces this builder from time to time; skips a database that does not answer.
 
-    `name` is the worker's alone: another process on its host has another one. Those that it `replaces` are gone.
+    `name` is unique to the process. It `replaces` killed processes, whose records are removed.
     """
 
     def __init__(self, name: str, slots: int, database: Database, *, replaces: Sequence[str] = ()) -> None:
@@ -28,8 +28,8 @@ class Presence:
         self._started_at = datetime.now(UTC)
         self._announced_at = float("-inf")
 
-    def say(self) -> None:
-        """Note that the worker lives, if that was long enough ago."""
+    def announce(self) -> None:
+        """Record that the builder is alive, at most once every `PRESENCE_INTERVAL` seconds."""
         if time.monotonic() - self._announced_at < builders.PRESENCE_INTERVAL:
             return
         self._announced_at = time.monotonic()
@@ -47,12 +47,12 @@ class Presence:
                 )
             self._replaces = ()
         except SQLAlchemyError as exc:
-            log.warning("presence.not_said", error=str(exc)[:200])
+            log.warning("presence.not_announced", error=str(exc)[:200])
 
     def leave(self) -> None:
-        """Note that the worker was stopped as it should be."""
+        """Remove the record: the builder was stopped."""
         try:
             with self._database.write() as session:
                 builders.remove(session, self._name)
         except SQLAlchemyError as exc:
-            log.warning("presence.not_left", error=str(exc)[:200])
+            log.warning("presence.not_removed", error=str(exc)[:200])

@@ -1,9 +1,9 @@
-"""Freeing a builder's disk: images that nobody uses, and the engine's build cache beyond a size.
+"""Free disk space on a builder by removing unused images.
 
-An image's record goes first, so that no lookup gives it out any more, and the image a while later: whoever was
-told of it a moment ago has by then a container, and the engine keeps what a container uses. Then its record comes
-back. Of an image that is in a registry the record stays, and only this machine's copy goes: which one is, its own
-name says, and not the settings of whoever prunes.
+The record of a local image is removed first, so that no lookup returns it any more, and the image a minute
+later: a hub that just got its name has a container by then, the engine keeps images of containers, and the
+record is restored. The record of an image in a registry stays; only this machine's copy is removed. The image's
+name decides which case it is, not the settings of the process that prunes.
 """
 
 import time
@@ -20,12 +20,12 @@ from db.records import retention
 from db.records.retention import UnusedImage
 
 GRACE = 60.0
-"""Seconds between an image's last answer to a lookup and its removal from the engine."""
+"""Seconds between the removal of an image's record and of the image."""
 
 
 @dataclass(frozen=True)
 class PruneResult:
-    """What became of the images: how many are gone, and the names of those that are in use."""
+    """How many images were removed, and the names of those that were kept because they are in use."""
 
     count: int
     kept: tuple[str, ...]
@@ -39,10 +39,10 @@ def remove_images(
     unused_since: datetime,
     wait: Callable[[float], None] = time.sleep,
 ) -> PruneResult:
-    """Remove images from the engine, and from the records where no registry has them.
+    """Remove images from the engine, and the records of those that no registry has.
 
-    What was built again while a container used it has no record any more, and goes with them.
-    Raises InfrastructureError where the engine does not answer; what was not removed by then has its record again.
+    Also removes images that were rebuilt while a container used them, which have no record. Raises
+    InfrastructureError if the engine does not answer; images not removed by then get their records back.
     """
     in_use = engine.names_in_use()
     used = [image.name for image in images if image.name in in_use]
@@ -57,14 +57,14 @@ def remove_images(
             wait(GRACE)
         removed, refused = _remove_recorded(database, engine, records)
     finally:
-        _restore_records(database, records)  # of what was not come to: an engine that is away, Ctrl-C
+        _restore_records(database, records)  # of the images not reached: the engine failed, or Ctrl-C
     return PruneResult(len(at_once) - len(kept) + removed, (*used, *kept, *refused))
 
 
 def _remove_recorded(
     database: Database, engine: Engine, records: list[dict[str, Any]]
 ) -> tuple[int, list[str]]:
-    """Take each record out and remove its image; one whose image stays in the engine is remembered."""
+    """Remove the image of each record; restore the record of an image that stays in the engine."""
     removed, kept = 0, []
     while records:
         with database.read() as session:
@@ -79,9 +79,10 @@ def _remove_recorded(
 
 
 def _remove_image(database: Database, engine: Engine, record: dict[str, Any]) -> bool:
-    """Remove an image; False where the engine keeps it.
+    """Remove an image; return False if the engine keeps it.
 
-    An engine that does not answer in time may finish all the same: the record comes back only with the image.
+    An engine that does not answer in time may still remove it, so the record is restored only if the image is
+    there.
     """
     name = str(record["name"])
     try:
@@ -95,9 +96,9 @@ def _remove_image(database: Database, engine: Engine, record: dict[str, Any]) ->
 def _delete_records(
     database: Database, images: Sequence[UnusedImage], unused_since: datetime, records: list[dict[str, Any]]
 ) -> None:
-    """Add to `records` what is taken out of the database."""
+    """Remove the images' records from the database and add them to `records`."""
     for image in images:
-        # One short transaction each: lookups and builds write meanwhile.
+        # One short transaction each, so that lookups and builds can write meanwhile.
         with database.write() as session:
             record = retention.remove_image_record(session, image.image_id, unused_since=unused_since)
         if record is not None:
@@ -106,6 +107,6 @@ def _delete_records(
 
 def _restore_records(database: Database, records: Sequence[dict[str, Any]]) -> None:
     for record in records:
-        # Each by itself: two images of one transaction could wait for builds that record others in turn.
+        # One transaction each: with several images, it could deadlock with builds that record the same ones.
         with database.write() as session:
             retention.restore_image_record(session, record)

@@ -1,4 +1,4 @@
-"""The builder's settings, besides those that all roles share."""
+"""The builder's settings, in addition to those that all roles share."""
 
 import re
 import socket
@@ -19,7 +19,7 @@ def _bytes(value: object) -> object:
         return value
     match = re.fullmatch(r"(\d+)\s*([kmgt]?)b?", value.strip().lower())
     if match is None:
-        raise ValueError("write a number of bytes, or one with k, m, g or t behind it, such as 4g")
+        raise ValueError("use a number of bytes, optionally with the unit k, m, g or t, such as 4g")
     return int(match[1]) * _UNITS[match[2]]
 
 
@@ -27,18 +27,18 @@ Bytes = Annotated[int, BeforeValidator(_bytes)]
 
 
 class BuilderSettings(SharedSettings):
-    """What one builder process needs to know."""
+    """The settings of one builder process."""
 
     extra_ca_certs: Path | None = None
-    """A PEM bundle for builds behind a network that intercepts TLS."""
+    """A PEM bundle that git, base images and reports trust, for networks that intercept TLS."""
     build_timeout: float = Field(default=3600, gt=0)
-    """Seconds that fetching, pulling the base image, building and pushing may take, each."""
+    """Seconds that each of fetching, pulling the base image, building and pushing may take."""
     build_idle_timeout: float = Field(default=900, gt=0)
-    """Seconds that a build may go without a word."""
+    """Seconds that a build may run without output."""
     build_memory_limit: Bytes | None = Field(default=None, ge=64 * 2**20)
-    """Bytes that the engine's build steps may use, all together."""
+    """Bytes of memory that all build steps of the engine may use together."""
     build_slots: int = Field(default=1, ge=1, le=64)
-    """How many builds this process runs at once."""
+    """Number of builds that this process runs at once."""
     worker_name: str = Field(default_factory=socket.gethostname)
 
     @field_validator("extra_ca_certs")
@@ -51,7 +51,7 @@ class BuilderSettings(SharedSettings):
         except OSError as exc:
             raise ValueError(f"cannot read {value}: {exc.strerror}") from exc
         if not found:
-            raise ValueError(f"{value} holds no PEM certificate (-----BEGIN CERTIFICATE-----)")
+            raise ValueError(f"{value} has no PEM certificate (-----BEGIN CERTIFICATE-----)")
         return value
 
     @field_validator("github_app_private_key")
@@ -59,29 +59,29 @@ class BuilderSettings(SharedSettings):
     def _validate_private_key(cls, value: SecretStr | None) -> SecretStr | None:
         if value is None:
             return value
-        # Where a variable cannot hold line breaks they are written as \\n.
+        # Line breaks may be written as \\n, for environments whose variables cannot contain them.
         pem = value.get_secret_value().replace("\\n", "\n")
         if not _is_rsa_key(pem):
-            raise ValueError("it is no RSA private key in PEM form, as GitHub gives it for download")
+            raise ValueError("not an RSA private key in PEM format; use the file downloaded from GitHub")
         return SecretStr(pem)
 
     @model_validator(mode="after")
     def _require_report_credentials(self) -> Self:
         if self.github_app_id is not None and self.github_app_private_key is None:
-            raise ValueError("REPO2HUB_GITHUB_APP_PRIVATE_KEY: the App needs its private key")
+            raise ValueError("REPO2HUB_GITHUB_APP_PRIVATE_KEY: required with REPO2HUB_GITHUB_APP_ID")
         if GITHUB_STATUS in self.channels and self.github_app_id is None and self.github_status_token is None:
             raise ValueError(
-                "REPO2HUB_GITHUB_STATUS_TOKEN: commit statuses need it, or REPO2HUB_GITHUB_APP_ID"
+                "REPO2HUB_GITHUB_STATUS_TOKEN: commit statuses need it or REPO2HUB_GITHUB_APP_ID"
             )
         return self
 
 
 def _is_rsa_key(pem: str) -> bool:
-    # Here, so that `repo2hub doctor` knows these settings on a host without the builder's packages.
+    # Imported here: `repo2hub doctor` reads these settings on hosts without the builder's packages.
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey  # noqa: PLC0415
     from cryptography.hazmat.primitives.serialization import load_pem_private_key  # noqa: PLC0415
 
     try:
         return isinstance(load_pem_private_key(pem.encode(), password=None), RSAPrivateKey)
-    except (ValueError, TypeError):  # not passed on: they quote what they were given
+    except (ValueError, TypeError):  # not passed on: their texts quote the key
         return False

@@ -1,4 +1,4 @@
-"""The builder's private folders: one for each build, gone with it, even after a crash."""
+"""The builder's private folders: one for each build, removed with it, or after a crash by the next builder."""
 
 import fcntl
 import os
@@ -12,28 +12,28 @@ from pathlib import Path
 
 
 class Workspaces:
-    """A folder of this process under `data_dir/work`, held by a lock that dies with the process."""
+    """A folder of this process below `data_dir/work`, held by a lock that ends with the process."""
 
     def __init__(self, data_dir: Path) -> None:
-        # /proc, by which _sweep finds processes, knows their folders without links.
+        # Resolved, as /proc shows the folders of processes.
         root = (data_dir / "work").resolve()
         root.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.killed_builders = _remove_abandoned(root)
-        """The names of builders of this data folder that were killed, whose place this one takes."""
+        """The names of killed builders of this data folder, which this one replaces."""
         self._folder, self._lock = _create_locked(root)
 
     @property
     def name(self) -> str:
-        """This process's name among the builders of its data folder: letters, digits, `-` and `_`."""
+        """The name of this process among the builders of its data folder: letters, digits, `-` and `_`."""
         return self._folder.name
 
     def live_builders(self) -> set[str]:
-        """Return the names of the builders that work on this data folder now."""
+        """Return the names of the builders running on this data folder."""
         return {folder.name for folder in self._folder.parent.glob("builder-*") if _is_held(folder)}
 
     @contextmanager
     def open(self, name: str) -> Iterator[Path]:
-        """Give an empty folder for one build; it is removed with all that is in it."""
+        """Yield an empty folder for one build and remove it afterwards."""
         folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self._folder))
         try:
             yield folder
@@ -47,33 +47,33 @@ class Workspaces:
 
 
 def _create_locked(root: Path) -> tuple[Path, int]:
-    """Return a new folder and its lock, which is held."""
+    """Return a new folder and its lock, held."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix="builder-", dir=root))
         lock = os.open(folder / "lock", os.O_CREAT | os.O_RDWR, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX)
         if (folder / "lock").exists():
             return folder, lock
-        os.close(lock)  # a builder that started at this very moment took it for a dead one's, and removed it
+        os.close(lock)  # another builder started at this moment, took it for abandoned and removed it
 
 
 def _remove_abandoned(root: Path) -> list[str]:
-    """End and remove what builders that are gone have left, and return their names: nobody holds their lock.
+    """Remove the folders of killed builders, whose locks are free, and return the builders' names.
 
-    A builder that was killed could not end its children; they still work in that folder.
+    A killed builder could not end its child processes, so those that run in the folder are killed first.
     """
-    gone = []
+    killed = []
     for folder in root.glob("builder-*"):
         with suppress(OSError):
             lock = os.open(folder / "lock", os.O_RDWR)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                gone.append(folder.name)
+                killed.append(folder.name)
                 _kill_processes_in(folder)
                 _remove(folder)
             finally:
                 os.close(lock)
-    return gone
+    return killed
 
 
 def _is_held(folder: Path) -> bool:
@@ -99,7 +99,7 @@ def _kill_processes_in(folder: Path) -> None:
 
 def _remove(folder: Path) -> None:
     def make_writable(_function: object, path: str, _error: object) -> None:
-        # A repository may hold folders without permissions; they are ours all the same.
+        # A repository may have folders without permissions.
         with suppress(OSError):
             parent = Path(path).parent
             parent.chmod(0o700)
@@ -111,7 +111,7 @@ def _remove(folder: Path) -> None:
 
 
 def builder_secret(data_dir: Path) -> bytes:
-    """Return this builder's secret for naming package caches, made at the first call."""
+    """Return the data folder's secret for naming package caches and temporary tags; make it at the first call."""
     path = data_dir / "cache.key"
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     with suppress(FileExistsError):
@@ -120,7 +120,7 @@ def builder_secret(data_dir: Path) -> bytes:
         with os.fdopen(descriptor, "wb") as file:
             file.write(secrets.token_bytes(32))
         try:
-            os.link(fresh, path)  # atomic, and fails where another process was first
+            os.link(fresh, path)  # atomic; fails if another process was first
         finally:
             fresh.unlink()
     return path.read_bytes()

@@ -11,7 +11,6 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 WORK_CHANNEL = "repo2hub_work"
@@ -20,12 +19,7 @@ WORK_CHANNEL = "repo2hub_work"
 CHANNELS_KEY = "repo2hub.channels"
 """Under this name a session that writes knows who is to be told of what it changes."""
 
-SQLITE_POLL = 0.2
-"""Seconds between two looks at the queue where the database cannot call."""
-
 _CONNECT_SQLITE = {"timeout": 30, "check_same_thread": False}
-
-_STOP_CHECK = 0.5  # seconds between two looks at `stop`
 
 # A host that vanished must not keep its locks, nor be waited for: PostgreSQL would hold them for two hours.
 # Keepalives do not see what was sent and never acknowledged: Linux repeats it for a quarter of an hour, in which a
@@ -44,7 +38,7 @@ _TIME_LIMITS = {
 
 
 class Database:
-    """One database: sessions that read, sessions that write, and waiting for work.
+    """One database: sessions that read and sessions that write.
 
     On SQLite a write transaction begins with BEGIN IMMEDIATE under a lock of this process: SQLite has one
     writer, and a queue in front of it is fairer than its busy handler (p99 101 instead of 500 ms).
@@ -65,8 +59,6 @@ class Database:
             self.engine if self.is_sqlite else self.engine.execution_options(isolation_level="AUTOCOMMIT")
         )
         self._write_lock = threading.Lock()
-        self._listener: Any = None
-        self._listener_lock = threading.Lock()
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -94,46 +86,8 @@ class Database:
     def _session(self) -> Session:
         return Session(self._writing, expire_on_commit=False, info=self._info)
 
-    def wait_for_work(self, timeout: float, stop: threading.Event) -> None:
-        """Return when a build may be claimable, `stop` is set, or `timeout` seconds have passed.
-
-        PostgreSQL calls (LISTEN); on SQLite this is a short nap. A lost connection counts as a call. One thread
-        waits at a time: a second one waits for the first.
-        """
-        if self.is_sqlite:
-            stop.wait(min(timeout, SQLITE_POLL))
-            return
-        with self._listener_lock:
-            try:
-                self._listen(timeout, stop)
-            # The driver's own error, by way of SQLAlchemy: not every host has the driver.
-            except (DBAPIError, OSError, self.engine.dialect.loaded_dbapi.Error):
-                self._close_listener()
-                stop.wait(min(timeout, 1.0))
-
-    def _listen(self, timeout: float, stop: threading.Event) -> None:
-        if self._listener is None:
-            raw = self.engine.raw_connection()
-            self._listener = raw.driver_connection
-            assert self._listener is not None  # noqa: S101 -- it has just been opened
-            raw.detach()  # from the pool, which would take it back
-            self._listener.autocommit = True
-            self._listener.execute(f"LISTEN {WORK_CHANNEL}")
-            return  # what was queued before LISTEN is found by the next claim
-        until = time.monotonic() + timeout
-        while not stop.is_set() and (left := until - time.monotonic()) > 0:
-            if list(self._listener.notifies(timeout=min(left, _STOP_CHECK), stop_after=1)):
-                return
-
-    def _close_listener(self) -> None:
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
-
     def dispose(self) -> None:
         """Close every connection."""
-        with self._listener_lock:
-            self._close_listener()
         self.engine.dispose()
         self.read_pool.dispose()
 

@@ -20,23 +20,24 @@ import docker
 from bench.harness.rounds import print_median, print_verdict, take_turns
 from bench.inputs import example_repository
 from bench.inputs.base_images import BENCH_IMAGE_PREFIX, fresh_base_image, remove_images
-from builder.build import BuilderContext
+from builder.attempt import Attempt
 from builder.buildpacks import repo2docker
 from builder.child_process import StopSignal
+from builder.context import BuilderContext
 from builder.settings import BuilderSettings
 from builder.source import checkout, git_folder
 from builder.source.git_access import GitAccess
-from builder.worker import Attempt
 from db import migrate
 from db.database import Database
 from db.models import Build
 from db.queue import enqueue, transitions
 from db.records import builds, repositories
+from db.records.logs import DatabaseLogStore
 from db.status import Status, Trigger
 from demo.github.git_server import GitServer
 
 ROUNDS = 5
-_LIMITS = {"total_limit": 3600.0, "idle_limit": 900.0}
+_LIMITS = {"timeout": 3600.0, "idle_timeout": 900.0}
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,8 @@ class Pipeline:
         with self._timed_repo2docker() as durations:
             started = time.perf_counter()
             build = self._claim()
-            Attempt(build, self._context, self._database, StopSignal()).run()
+            log_store = DatabaseLogStore(self._database)
+            Attempt(build, self._context, self._database, log_store, StopSignal()).run()
             total = time.perf_counter() - started
         with self._database.read() as session:
             ended = session.get_one(Build, build.id)
@@ -158,13 +160,13 @@ class Pipeline:
             path.mkdir()
         access = GitAccess(self._settings.github_url, None, git_home, None, os.environ)
         url, stop = self._last_build.repository_url, StopSignal()
-        checkout.fetch(url, commit, source, access=access, stop=stop, on_line=_ignore, **_LIMITS)
+        checkout.fetch(url, commit, source, access=access, stop=stop, write=_ignore, **_LIMITS)
         git_folder.drop_git(source)
         spec = replace(
             self._last_build, checkout=source, commit=commit, image=f"{BENCH_IMAGE_PREFIX}alone:{number}"
         )
         started = time.perf_counter()
-        repo2docker.run(spec, home=home, inherited=os.environ, write=_ignore, stop=stop, **_LIMITS)
+        repo2docker.run(spec, home=home, environ=os.environ, write=_ignore, stop=stop, **_LIMITS)
         return time.perf_counter() - started
 
     def close(self) -> None:

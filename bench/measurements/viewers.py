@@ -2,9 +2,9 @@
 
 Measured twice in each round: where one process serves everything, and where the viewers are another process's
 (`repo2hub web --role streams`). The log is written as a builder writes it, with and without viewers, so that the
-viewers are all that differs. A line's delay runs from just before it is committed to its arrival at a viewer; the
-viewers are in one process of their own (`bench.harness.log_viewers`), whose processor time is shown beside the server's. The
-deliveries are sent one after another, as GitHub would send them.
+viewers are all that differs. A line's delay runs from just before it is committed to its arrival at a viewer;
+the viewers are in one process of their own (`bench.harness.log_viewers`), whose processor time is shown beside
+the server's. The deliveries are sent one after another, as GitHub would send them.
 """
 
 import http.client

@@ -1,22 +1,18 @@
-"""What of a commit can change its environment, as one hash.
+"""Hash the files of a commit that can change its environment.
 
-Two commits with the same fingerprint differ at most in files that no part of the build reads: notebooks, data,
-text. The rules are repo2docker's own (which files it looks at, and when it needs the whole repository), read from
-its build packs. In doubt everything counts: a fingerprint that changes too often costs time, one that does not
-change when it should gives people the wrong environment. What is not pinned is not captured.
+Two commits with the same fingerprint differ only in files that no part of the build reads, such as notebooks and
+data. The rules are repo2docker's own: which files it reads, and when it needs the whole repository. In doubt
+everything counts: a fingerprint that changes too often costs time, one that changes too seldom gives users the
+wrong environment. Unpinned versions are not captured.
 """
 
 import hashlib
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-Scope = Literal["files", "tree"]
-
-#: Looked for in binder/ or .binder/, where there is one, else at the root.
+# In binder/ or .binder/ if there is one, else at the root.
 ENVIRONMENT_FILES = (
     "environment.yml",
     "environment.yaml",
@@ -38,23 +34,23 @@ ENVIRONMENT_FILES = (
     ".dockerignore",
     ".containerignore",
 )
-#: Counted only where there is no binder folder.
+# Only without a binder folder.
 ROOT_FILES = ("setup.py", "setup.cfg", "pyproject.toml", "DESCRIPTION", "uv.lock", ".python-version")
-#: With a Dockerfile nothing else describes the environment.
+# With a Dockerfile, nothing else describes the environment.
 DOCKERFILE_FILES = ("Dockerfile", ".dockerignore", "Dockerfile.dockerignore")
 
 _MAX_PEEK = 4 * 2**20
-# Files whose mere presence lets the build run code that can read anything.
+# With these files the build runs code that can read anything.
 _TREE_FILES = ("postBuild", "default.nix")
 _TREE_ROOT_FILES = ("setup.py", "DESCRIPTION")
 
 _DOCKERFILE_READS = re.compile(rb"(?im)^[ \t]*(?:COPY|ADD|ONBUILD)\b|--mount=")
-# What follows an option of pip, or stands alone in a line, and is no URL.
+# The value of a pip option, or a whole line, that is no URL.
 _LOCAL = rb"""(?:(?:-[rcef]|--(?:requirement|constraint|editable|find-links)\b)[=\s]*+(?!(?:git\+)?https?:)
     | \.{0,2}/ | \.(?:[\s\[\],"']|$))"""
 _PATH = rb"""[\w.-]+/[^:\s]*(?:[\s"']|$)"""
 _LOCAL_REQUIREMENT = re.compile(rb"(?mx) ^[ \t]*+(?:" + _LOCAL + rb"|" + _PATH + rb") | \bfile:")
-# In environment.yml a list has an entry in each line, or all between brackets.
+# A list in environment.yml has one entry a line, or all between brackets.
 _LOCAL_YAML = re.compile(rb"(?mx) (?:^[ \t]*+-[ \t]++|[\[,][ \t]*+)[\"']?" + _LOCAL + rb"|\bfile:")
 _YAML_PATH = re.compile(rb"(?m)^[ \t]*+-[ \t]++[\"']?" + _PATH)
 _LOCAL_PATH = re.compile(rb"""(?m)["']?\b(?:path|editable)\b["']?\s*[:=]|^uuid\s*=""")
@@ -62,7 +58,7 @@ _R_READS = re.compile(
     rb"source\s*\(|renv::|\binstall\s*\(|install_local|load_all|install_deps|\bread[._]\w|readLines|readRDS|\bfile\s*\("
     rb"|list\.files|\./|DESCRIPTION"
 )
-# For a file with this name, what in it makes the whole repository count.
+# For each file name, the pattern in its content that makes the whole repository count.
 _NEEDS_TREE = {
     "requirements.txt": _LOCAL_REQUIREMENT,
     "requirements3.txt": _LOCAL_REQUIREMENT,
@@ -79,34 +75,26 @@ _NEEDS_TREE = {
 }
 
 
-@dataclass(frozen=True)
-class Fingerprint:
-    """`value`: hexadecimal SHA-256. `scope`: whether only the environment's files went in, or the whole tree."""
+def compute_fingerprint(folder: Path, recipe: str) -> str:
+    """Return a hexadecimal SHA-256 that is equal for every clone of a commit. The checkout must be validated.
 
-    value: str
-    scope: Scope
-
-
-def fingerprint(folder: Path, recipe: str) -> Fingerprint:
-    """Return the fingerprint of a vetted checkout, equal for every clone of a commit.
-
-    It is made of paths, contents, link targets and executable bits; `recipe` stands for all that changes the
-    result besides the repository. `.git` never counts.
+    It covers paths, contents, link targets and executable bits, of the environment's files alone or of the whole
+    tree without `.git`; and `recipe`, which stands for everything else that changes an image.
     """
     names = _environment_files(folder)
-    scope: Scope = "tree" if _needs_tree(folder, names) else "files"
+    scope = "tree" if _needs_tree(folder, names) else "files"
     digest = hashlib.sha256(f"repo2hub fingerprint 1\0{recipe}\0{scope}\0".encode())
     for path in sorted(_tree_files(folder)) if scope == "tree" else names:
         for part in _file_parts(folder, path, follow=scope == "files"):
             digest.update(b"%d:" % len(part) + part)
-    return Fingerprint(digest.hexdigest(), scope)
+    return digest.hexdigest()
 
 
 def _environment_files(folder: Path) -> list[str]:
     """Return the paths of the files that describe the environment, sorted."""
     binder = next((name for name in ("binder", ".binder") if (folder / name).is_dir()), "")
     if (folder / binder / "Dockerfile").is_file():
-        # The build context is the repository's root, also for a Dockerfile in binder/.
+        # The build context is always the repository's root.
         wanted = {os.path.join(binder, name) for name in DOCKERFILE_FILES} | {".dockerignore"}
     else:
         wanted = {os.path.join(binder, name) for name in ENVIRONMENT_FILES}
@@ -123,10 +111,10 @@ def _file_needs_tree(path: Path, name: str) -> bool:
         return True
     content = _read_start(path)
     if name == "pyproject.toml":
-        # Without a build system it only configures tools, unless uv installs from it.
+        # Without [project] it only configures tools.
         return re.search(rb"(?m)^[ \t]*\[[ \t]*[\"']?project\b", content) is not None
     if path.suffix in (".yml", ".yaml") and _YAML_PATH.search(content.partition(b"pip:")[2]):
-        return True  # before "pip:" it would be a channel, such as conda-forge/label/dev
+        return True  # before "pip:" it would be a channel such as conda-forge/label/dev
     pattern = _NEEDS_TREE.get(path.name)
     return pattern is not None and pattern.search(content) is not None
 

@@ -1,8 +1,8 @@
-"""repo2docker as a child process: its command line, its environment, and what its end means.
+"""Run repo2docker as a child process: its command line, its environment and its result.
 
-Never in-process: repo2docker changes the process's folder and its exit hooks. It runs in a folder of its own,
-because it would execute a repo2docker_config.py of the current one, and with an environment that holds nothing
-of ours, because a repository's files can be made to print it.
+Never in-process: repo2docker changes the process's current folder and its exception hooks. It runs in a folder
+of its own, since it executes a repo2docker_config.py of the current one, and in an environment without our
+settings, since a repository can make it print its environment.
 """
 
 import json
@@ -14,16 +14,11 @@ from pathlib import Path
 
 from builder import child_process
 from builder.child_process import StopSignal
-from builder.errors import BuildError, InfrastructureError, UserError
-from builder.logs.diagnosis import diagnose
-from builder.logs.output import parse_line
-from db.status import Reason
+from builder.logs.diagnosis import TAIL_LINES, diagnose
 
 CONFIG = Path(__file__).with_name("repo2docker_config.py")
 
-_TAIL = 400  # lines that the diagnosis reads
-
-# What a build may inherit: where programs, certificates and the engine are, and the way to the network.
+# Locations of programs, certificates and the engine, and proxies.
 _INHERITED_VARIABLES = (
     "PATH",
     "LANG",
@@ -46,7 +41,7 @@ _INHERITED_VARIABLES = (
 
 @dataclass(frozen=True)
 class BuildSpec:
-    """What is built: the checkout, the image's name, and how."""
+    """What to build: the checkout, the image's name, and how."""
 
     checkout: Path
     image: str
@@ -63,7 +58,7 @@ class BuildSpec:
 def command(spec: BuildSpec) -> list[str]:
     """Return repo2docker's command line.
 
-    The reference is always a checked-out commit in an absolute path: `--ref a/b` can build another branch.
+    Always an absolute path of a checked-out commit, since `--ref a/b` can build another branch.
     """
     return [
         sys.executable,
@@ -85,11 +80,10 @@ def command(spec: BuildSpec) -> list[str]:
     ]
 
 
-def environment(spec: BuildSpec, home: Path, inherited: Mapping[str, str]) -> dict[str, str]:
+def environment(spec: BuildSpec, home: Path, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the child's whole environment; `home` is its private home and temporary folder.
 
-    DOCKER_CONFIG is an empty folder: without the builder's registry logins, a Dockerfile can pull only what
-    anybody can.
+    DOCKER_CONFIG is a folder without registry logins, so a Dockerfile can only pull public images.
     """
     values = {
         "buildpacks": list(spec.buildpacks),
@@ -98,7 +92,7 @@ def environment(spec: BuildSpec, home: Path, inherited: Mapping[str, str]) -> di
         "cache_id": spec.cache_id,
         "no_cache": spec.no_cache,
     }
-    kept = {name: inherited[name] for name in _INHERITED_VARIABLES if name in inherited}
+    kept = {name: environ[name] for name in _INHERITED_VARIABLES if name in environ}
     return kept | {
         "HOME": str(home),
         "TMPDIR": str(home / "tmp"),
@@ -110,11 +104,11 @@ def environment(spec: BuildSpec, home: Path, inherited: Mapping[str, str]) -> di
     }
 
 
-def prepare_home(home: Path, inherited: Mapping[str, str]) -> None:
-    """Make the child's private folders; buildx installed for the builder's user alone is linked in."""
+def prepare_home(home: Path, environ: Mapping[str, str]) -> None:
+    """Make the child's private folders, with a link to buildx if it is installed for the builder's user only."""
     for folder in (home, home / "tmp", home / "docker", home / "empty"):
         folder.mkdir(mode=0o700, exist_ok=True)
-    docker_config = inherited.get("DOCKER_CONFIG") or str(Path(inherited.get("HOME", "/")) / ".docker")
+    docker_config = environ.get("DOCKER_CONFIG") or str(Path(environ.get("HOME", "/")) / ".docker")
     plugins = Path(docker_config) / "cli-plugins"
     if plugins.is_dir():
         (home / "docker" / "cli-plugins").symlink_to(plugins)
@@ -124,37 +118,45 @@ def run(
     spec: BuildSpec,
     *,
     home: Path,
-    inherited: Mapping[str, str],
+    environ: Mapping[str, str],
     write: Callable[[str], None],
     stop: StopSignal,
-    total_limit: float,
-    idle_limit: float,
+    timeout: float,
+    idle_timeout: float,
 ) -> None:
-    """Build the image, or raise: UserError, InfrastructureError (both with the line that explains it), Stopped."""
-    tail: deque[str] = deque(maxlen=_TAIL)
+    """Build the image. Raises UserError or InfrastructureError, with the cause of the failure, or Stopped."""
+    tail: deque[str] = deque(maxlen=TAIL_LINES)
 
     def on_line(line: str) -> None:
-        text = parse_line(line).text
+        text = parse_line(line)
         tail.extend(text.splitlines())
         write(text)
 
-    prepare_home(home, inherited)
+    prepare_home(home, environ)
     returncode = child_process.run(
         command(spec),
-        env=environment(spec, home, inherited),
+        env=environment(spec, home, environ),
         cwd=home / "empty",
         on_line=on_line,
         stop=stop,
-        total_limit=total_limit,
-        idle_limit=idle_limit,
+        timeout=timeout,
+        idle_timeout=idle_timeout,
     )
     if returncode != 0:
-        raise _error(list(tail), returncode)
+        raise diagnose(list(tail), returncode)
 
 
-def _error(tail: list[str], returncode: int) -> BuildError:
-    found = diagnose(tail, returncode)
-    if not found.is_user_error:
-        return InfrastructureError(found.cause, found.message)
-    reason = Reason.MEMORY_LIMIT if found.cause == "out_of_memory" else Reason.USER_ERROR
-    return UserError(found.cause, found.message, reason=reason)
+def parse_line(line: str) -> str:
+    """Return the message of a line of `repo2docker --json-logs`, or the line itself if it is none. Never raises.
+
+    A message may have several lines. `exc_info`, the traceback of a failure, is left out: the message says the
+    same.
+    """
+    if line.startswith("{"):
+        try:
+            message = json.loads(line).get("message")
+        except (ValueError, RecursionError):
+            return line
+        if isinstance(message, str):
+            return message.rstrip("\r\n")
+    return line

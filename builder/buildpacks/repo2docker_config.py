@@ -1,15 +1,15 @@
-"""repo2docker's configuration file, given to the child process with --config.
+"""repo2docker's configuration file, passed to the child process with --config.
 
-traitlets executes it in the child and provides `get_config`. A file that raises is only logged by traitlets, and
-repo2docker would go on with its defaults: another base image, and every content provider. So whatever fails here
-ends the process.
+traitlets executes it in the child and provides `get_config`. traitlets only logs an exception, and repo2docker
+would continue with its defaults: another base image and all content providers. So every error here ends the
+process.
 
 The values come from REPO2HUB_REPO2DOCKER, a JSON object:
   buildpacks      ["standard"], ["uv", "standard"] or ["uv"]
-  base_image      the image that generated Dockerfiles begin with
-  python_version  the base image's Python as "3.11", or null (see `base_image.python_version`)
+  base_image      the image that generated Dockerfiles start from
+  python_version  the base image's Python as "3.11", or null (see `PreparedBase.python_version`)
   cache_id        the repository's package cache (see `uv_cache.cache_id`), or null for none
-  no_cache        true to use no layer of an earlier build
+  no_cache        true to reuse no layer of an earlier build
 """
 
 import json
@@ -30,13 +30,10 @@ except ImportError as exc:
 
 def _configure(config: Config, values: dict[str, Any]) -> None:
     repo2docker = config.Repo2Docker
-    # The builder fetches by itself: no other provider is asked, and none of their services over the network.
+    # The builder fetches by itself; the other providers would connect to services on the network.
     repo2docker.content_providers = [Local]
     repo2docker.base_image = values["base_image"]
-    repo2docker.user_id = 1000
-    repo2docker.user_name = "jovyan"
-    repo2docker.run = False
-    # Provenance would make the result an index, with another digest for the same content.
+    # Provenance would turn the image into an index, with another digest for the same content.
     extra = ["--provenance=false"]
     config.DockerEngine.extra_buildx_build_args = [*extra, "--no-cache"] if values["no_cache"] else extra
     if "uv" in values["buildpacks"]:
@@ -44,7 +41,7 @@ def _configure(config: Config, values: dict[str, Any]) -> None:
 
 
 def _put_uv_first(config: Config, values: dict[str, Any], *, required: bool) -> None:
-    """Put uv before repo2docker's buildpacks, except a Dockerfile's: that wins over any other file, always."""
+    """Put uv before repo2docker's buildpacks, but after the Dockerfile's: a Dockerfile always wins."""
     uv = partial(
         UvBuildPack,
         python_version=values["python_version"],

@@ -1,8 +1,8 @@
-"""The name of a repository's package cache in the build engine.
+"""Name a repository's package cache in the build engine.
 
-BuildKit shares a cache mount between all builds that say its id, and any repository's Dockerfile may say any id.
-An id that could be guessed would let one repository put packages into another's images, so ours are keyed with a
-secret of the builder. The id is itself a secret: `UvBuildPack` keeps it out of the log and the image.
+BuildKit shares a cache mount between all builds that use its id, and any Dockerfile may use any id. With an id
+that can be guessed, one repository could put packages into another's images, so ids are keyed with the builder's
+secret. The id itself is secret too: `UvBuildPack` keeps it out of the log and the image.
 """
 
 import hashlib
@@ -12,11 +12,11 @@ from base.repository_names import name_key
 
 
 def cache_id(key: bytes, repository: str) -> str:
-    """Return the id of the cache mount of `repository` ("org/repo", or an address), the same for the same key.
+    """Return the id of the cache mount of `repository` ("org/repo", or a URL).
 
     Raises ValueError for a key shorter than 32 bytes, the length of the digest.
     """
     if len(key) < hashlib.sha256().digest_size:
-        raise ValueError("the key of the package caches has to be at least 32 bytes long")
+        raise ValueError("the key of the package caches must have at least 32 bytes")
     message = f"uv cache mount of {name_key(repository)}".encode()
     return f"uv-{hmac.new(key, message, hashlib.sha256).hexdigest()}"

@@ -1,7 +1,7 @@
-"""Which repositories the fast lane takes, by repo2docker's rules of which files count.
+"""Decide which repositories uv can build, by repo2docker's rules of which files count.
 
-A refusal is a sentence for the repository's owner: it names the file and what it asks for. The checkout is
-hostile: links that leave it are an error, never read.
+The reason why it cannot build one is shown to the repository's owner, so it names the file and what it needs. The
+checkout is hostile: a link that leaves it is an error and is never read.
 """
 
 import tomllib
@@ -13,7 +13,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from builder.buildpacks import uv_requirements
 
 OLDEST_PYTHON = (3, 10)
-"""What builder/buildpacks/uv/jupyter.txt is compiled for."""
+"""The version that builder/buildpacks/uv/jupyter.txt is compiled for."""
 
 _OTHER_TOOL_FILES = {
     "environment.yml": "conda packages",
@@ -39,29 +39,31 @@ _ROOT_ONLY = ("DESCRIPTION", "setup.py", "pyproject.toml")
 
 
 class InvalidRepository(Exception):
-    """A file that no buildpack may take; the text is for the repository's owner."""
+    """A file that no buildpack may use; the text is for the repository's owner."""
 
 
 def check_links(folder: str) -> None:
-    """Raise InvalidRepository if a file that decides the build is a link out of the current folder, the checkout.
+    """Raise InvalidRepository if a file that the build reads is a link out of the checkout, the current folder.
 
-    `folder` is where the files count: "binder", ".binder" or "" for the root.
+    `folder` is the one that repo2docker reads: "binder", ".binder" or "" for the root.
     """
     root = Path.cwd().resolve()
     names = [Path(folder, name) for name in (*_OTHER_TOOL_FILES, *_ALSO_READ)]
     for path in [*names, *map(Path, _ROOT_ONLY)]:
         if not path.resolve().is_relative_to(root):
-            raise InvalidRepository(f"{path} is a symbolic link that leaves the repository.")
+            raise InvalidRepository(
+                f"{path} is a symbolic link to a place outside the repository. Link to a file inside it."
+            )
 
 
 def unsupported_reason(
     folder: str, runtime: tuple[str | None, str | None], python_version: str | None
 ) -> str | None:
-    """Return why uv cannot take the repository in the current folder, or None if it can.
+    """Return why uv cannot build the repository in the current folder, or None if it can.
 
-    `folder` as in `check_links`; `runtime` is runtime.txt's name and version, each None where not given;
-    `python_version` is the base image's ("3.11"), None if it has no usable Python. Raises InvalidRepository for a
-    pyproject.toml that cannot be read.
+    `folder` as in `check_links`; `runtime` is the name and version in runtime.txt, None if missing;
+    `python_version` is the base image's ("3.11"), None if it has no usable Python. Raises InvalidRepository for
+    an invalid pyproject.toml.
     """
     return (
         _other_language(folder)
@@ -72,7 +74,7 @@ def unsupported_reason(
 
 
 def is_package(folder: str) -> bool:
-    """Tell whether repo2docker would `pip install .`: never with a binder folder."""
+    """Return whether repo2docker would run `pip install .`: never with a binder folder."""
     if folder:
         return False
     return Path("setup.py").exists() or {"project", "build-system"} <= _pyproject().keys()
@@ -82,39 +84,39 @@ def _other_language(folder: str) -> str | None:
     for name, what in _OTHER_TOOL_FILES.items():
         path = Path(folder, name)
         if path.exists():
-            return f"{path} asks for {what}"
+            return f"{path} needs {what}"
     if not folder and Path("DESCRIPTION").exists():
-        return "DESCRIPTION asks for R"
+        return "DESCRIPTION needs R"
     return None
 
 
 def _wrong_python(runtime: tuple[str | None, str | None], python_version: str | None) -> str | None:
     name, version = runtime
     if name not in (None, "python"):
-        return f"runtime.txt asks for {name!r:.40}"
+        return f"runtime.txt needs {name!r:.40}"
     if python_version is None:
-        return "the base image has no Python 3 that a virtual environment can stand on"
+        return "the base image has no Python 3 with support for virtual environments"
     if tuple(map(int, python_version.split("."))) < OLDEST_PYTHON:
         return f"the base image's Python {python_version} is older than 3.10"
-    # "python-3" is repo2docker's way to say: any Python 3.
+    # In repo2docker, "python-3" means any Python 3.
     if version not in (None, "3", python_version):
-        return f"runtime.txt asks for Python {version!r:.40}, and the base image has {python_version}"
+        return f"runtime.txt needs Python {version!r:.40}, but the base image has {python_version}"
     return None
 
 
 def _wrong_requires_python(folder: str, python_version: str | None) -> str | None:
     project = {} if folder else _pyproject().get("project")
-    asked = project.get("requires-python") if isinstance(project, dict) else None
-    if not isinstance(asked, str) or python_version is None:
+    required = project.get("requires-python") if isinstance(project, dict) else None
+    if not isinstance(required, str) or python_version is None:
         return None
     try:
-        allowed = SpecifierSet(asked)
+        allowed = SpecifierSet(required)
     except InvalidSpecifier as exc:
-        raise InvalidRepository(f"pyproject.toml: requires-python: {exc}") from exc
-    # Only the minor version is known: a high patch release stands for it as well, or ">=3.11.4" would be refused.
+        raise InvalidRepository(f"pyproject.toml has an invalid requires-python: {exc}") from exc
+    # Only the minor version is known. A high patch release stands for it too, or ">=3.11.4" would be rejected.
     if allowed.contains(f"{python_version}.99") or allowed.contains(python_version):
         return None
-    return f"pyproject.toml asks for Python {asked!r:.40}, and the base image has {python_version}"
+    return f"pyproject.toml needs Python {required!r:.40}, but the base image has {python_version}"
 
 
 def _pip_only_requirements(path: Path) -> str | None:
@@ -123,8 +125,8 @@ def _pip_only_requirements(path: Path) -> str | None:
     try:
         line = uv_requirements.unsupported_line(uv_requirements.decode_requirements(path.read_bytes()))
     except UnicodeDecodeError:
-        return f"{path} is not UTF-8, which uv needs"
-    return line and f"{path} has a line that only pip understands: {line:.80}"
+        return f"{path} is not encoded in UTF-8"
+    return line and f"{path} has a line that only pip supports: {line:.80}"
 
 
 def _pyproject() -> dict[str, Any]:
@@ -133,4 +135,4 @@ def _pyproject() -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-        raise InvalidRepository(f"pyproject.toml cannot be read: {exc}") from exc
+        raise InvalidRepository(f"pyproject.toml is not valid TOML: {exc}") from exc

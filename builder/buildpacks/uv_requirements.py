@@ -1,8 +1,8 @@
-"""What a requirements.txt means to uv: may it be installed before the repository is copied, and by uv at all.
+"""Decide whether uv can install a requirements.txt, and whether before the repository is copied.
 
-repo2docker installs the file before it copies the repository, so that a push of a notebook re-uses the packages'
-layer, unless a line refers to the repository's own files. The rule here is the same with the doubt reversed: what
-is not surely independent of the repository is installed after the copy, which is slower and never wrong.
+repo2docker installs the file before it copies the repository, so that a push of a notebook reuses the layer of
+the packages, unless a line refers to the repository's own files. Here, a line that is not certain to be
+independent of the repository is installed after the copy, which is slower but never wrong.
 """
 
 import re
@@ -30,19 +30,19 @@ _PIP_ONLY_OPTION = re.compile(r"\s--(global-option|install-option|config-setting
 
 
 def decode_requirements(content: bytes) -> str:
-    """Decode a requirements file as uv does. Raises UnicodeDecodeError where uv would not read it."""
+    """Decode a requirements file as uv does. Raises UnicodeDecodeError if uv could not."""
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         return content.decode("utf-16")
     return content.decode("utf-8-sig")
 
 
 def is_independent(content: str) -> bool:
-    """Tell whether no line can refer to a file of the repository."""
+    """Return whether no line can refer to a file of the repository."""
     return all(_line_is_independent(line) for line in _lines(content))
 
 
 def unsupported_line(content: str) -> str | None:
-    """Return the first line that pip takes and uv does not, or None."""
+    """Return the first line that pip supports and uv does not, or None."""
     for line in _lines(content):
         if _UNSUPPORTED_VCS.search(line) or _EDITABLE_URL.match(line) or _PIP_ONLY_OPTION.search(line):
             return line
@@ -52,7 +52,7 @@ def unsupported_line(content: str) -> str | None:
 def _lines(content: str) -> Iterator[str]:
     joined = re.sub(r"\\\r?\n", " ", content)
     for line in joined.splitlines():
-        # pip's rule: a number sign begins a comment only after white space, since URLs hold it as well.
+        # pip's rule: "#" starts a comment only after white space, since URLs may contain it.
         stripped = re.sub(r"(^|\s)#.*$", "", line).strip()
         if stripped:
             yield stripped

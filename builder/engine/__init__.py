@@ -1,1 +1,1 @@
-"""The container engine: images, base image, temporary tags, push, memory limit."""
+"""The container engine and the registry: base image, temporary tags, push, memory limit."""

@@ -1,4 +1,4 @@
-"""The local container engine, through the docker SDK: is it there, what images does it hold."""
+"""Talk to the local container engine through the docker SDK: images, containers and the build cache."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from requests.exceptions import RequestException
 
-from builder.errors import InfrastructureError
+from builder.errors import ENGINE_UNAVAILABLE, InfrastructureError
 
 _TIMEOUT = 60  # seconds for one answer of the engine
 _REPLACED_MARK = ".replaced-repo2hub-"
@@ -24,9 +24,9 @@ class LocalImage:
 
 
 class Engine:
-    """A connection to the container engine that DOCKER_HOST names, else the local socket.
+    """A connection to the container engine at DOCKER_HOST, else at the local socket.
 
-    Every method raises InfrastructureError with cause `engine_unavailable` where the engine does not answer.
+    Every method raises InfrastructureError with cause `engine_unavailable` if the engine does not answer.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class Engine:
         self.client.close()
 
     def inspect(self, name: str) -> LocalImage | None:
-        """Return the image of that name, or None."""
+        """Return the image with that name, or None."""
         try:
             found = self.client.images.get(name).attrs
         except (ImageNotFound, NotFound):
@@ -54,13 +54,13 @@ class Engine:
         return LocalImage(found["Id"], int(found["Size"]))
 
     def names(self, reference: str) -> list[str]:
-        """Return the names of images, `repository:tag`, that match a reference with `*` in it."""
+        """Return the image names, `repository:tag`, that match a reference with `*` in it."""
         try:
             images = self.client.api.images(filters={"reference": reference})
         except (DockerException, RequestException) as exc:
             raise unavailable_error() from exc
         repository = reference.partition(":")[0]
-        # An image that matches by one of its names is listed with all of them.
+        # An image that matches by one name is listed with all its names.
         return [
             name
             for image in images
@@ -69,31 +69,34 @@ class Engine:
         ]
 
     def rename(self, old: str, new: str) -> LocalImage:
-        """Give the image `old` the name `new` instead, taking that name from whatever had it.
+        """Rename the image `old` to `new`. An image that had that name is removed.
 
-        What had it is removed, but for one that a container uses: that is among `replaced_names`.
+        If a container uses that image, it stays and is among `replaced_names`.
         """
         repository, _, tag = new.rpartition(":")
         before = self.inspect(new)
-        # Of the same repository: by a name of another one the engine would keep what it has pushed.
-        replaced_names = before and f"{tag}{_REPLACED_MARK}{before.id.removeprefix('sha256:')[:12]}"
+        # In the same repository: under another one the engine would keep what it has pushed.
+        replaced_tag = before and f"{tag}{_REPLACED_MARK}{before.id.removeprefix('sha256:')[:12]}"
         try:
-            if replaced_names:
-                self.client.api.tag(new, repository, replaced_names)
+            if replaced_tag:
+                self.client.api.tag(new, repository, replaced_tag)
             self.client.api.tag(old, repository, tag, force=True)
             self.client.api.remove_image(old, noprune=True)
         except (DockerException, RequestException) as exc:
             raise unavailable_error() from exc
         image = self.inspect(new)
         if image is None:
-            raise InfrastructureError("engine_unavailable", "The image vanished from the container engine.")
-        if replaced_names:
-            with suppress(InfrastructureError):  # the new one is there, which matters more
-                self.remove_image(f"{repository}:{replaced_names}")
+            raise InfrastructureError(
+                "engine_unavailable",
+                "The image is missing from the container engine right after it was built.",
+            )
+        if replaced_tag:
+            with suppress(InfrastructureError):  # the new image is in place, which matters more
+                self.remove_image(f"{repository}:{replaced_tag}")
         return image
 
     def replaced_names(self) -> list[str]:
-        """Return the names of images that were built again while a container used them."""
+        """Return the names of images that were rebuilt while a container used them."""
         try:
             images = self.client.api.images()
         except (DockerException, RequestException) as exc:
@@ -102,7 +105,7 @@ class Engine:
         return [name for name in names if _REPLACED_MARK in name.rpartition(":")[2]]
 
     def remove_image(self, name: str) -> bool:
-        """Remove a name, and the image with it where it has no other; False where a container uses it."""
+        """Remove a name, and the image if it has no other; return False if a container uses it."""
         try:
             self.client.api.remove_image(name)
         except (ImageNotFound, NotFound):
@@ -116,7 +119,7 @@ class Engine:
         return True
 
     def names_in_use(self) -> set[str]:
-        """Return all names of the images that a container uses, one that has stopped included."""
+        """Return all names of the images that a container uses, including stopped containers."""
         try:
             used = {container["ImageID"] for container in self.client.api.containers(all=True)}
             images = self.client.api.images()
@@ -125,14 +128,14 @@ class Engine:
         return {name for image in images if image["Id"] in used for name in image["RepoTags"] or []}
 
     def cgroup_driver(self) -> str:
-        """Return who makes the control groups of its containers: cgroupfs (itself), systemd or none."""
+        """Return what manages the cgroups of its containers: cgroupfs, systemd or none."""
         try:
             return str(self.client.info()["CgroupDriver"])
         except (DockerException, RequestException) as exc:
             raise unavailable_error() from exc
 
     def prune_build_cache(self, most: int) -> int:
-        """Remove what was used least of the build cache until it has `most` bytes; return how many were freed."""
+        """Remove the least used build cache until it has at most `most` bytes; return how many were freed."""
         try:
             freed = self.client.api.prune_builds(keep_storage=most, all=True)
         except (DockerException, RequestException) as exc:
@@ -144,5 +147,5 @@ def unavailable_error() -> InfrastructureError:
     """Return the error for an engine that does not answer."""
     return InfrastructureError(
         "engine_unavailable",
-        "The container engine does not answer on the builder; an admin can see why with: repo2hub doctor",
+        ENGINE_UNAVAILABLE,
     )

@@ -1,14 +1,15 @@
-"""What takes the engine long, asked for by a child process of our own.
+"""Run slow requests to the engine in a child process, so that they can be stopped.
 
-docker-py blocks for as long as the engine or a registry does; a process can be stopped at any moment, and the
-engine then ends what it was asked for. The credentials for registries are the builder's own docker configuration;
-repo2docker's child process never sees them.
+docker-py blocks for as long as the engine or a registry does. A child process can be stopped at any moment, and
+the engine then cancels the request. The child uses the builder's own docker login; repo2docker's child never
+sees it.
 """
 
 import json
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,71 +23,75 @@ from builder.child_process import StopSignal
 from builder.engine import docker_client
 from builder.errors import InfrastructureError, UserError
 
-_TIMEOUT = 300  # seconds without a word from the engine
+_TIMEOUT = 300  # seconds that the engine may be silent
 
 
-def run(
-    module: str,
-    *arguments: str,
-    environ: Mapping[str, str],
-    cwd: Path,
-    write: Callable[[str], None],
-    stop: StopSignal,
-    limit: float,
-    error_for: Callable[[str], InfrastructureError],
-) -> dict[str, Any]:
-    """Run a module that ends in `run_with_client`, and return what it said, but for the text, which `write` gets.
+@dataclass(frozen=True)
+class DockerSubprocess:
+    """How to run such a child: its environment, its folder, the build's log, and when to stop it."""
 
-    Raises Stopped, the InfrastructureError that the module raised, and `error_for` of the words for one that takes
-    longer than `limit` seconds: no commit is to blame for what all builds wait for.
-    """
-    said: dict[str, Any] = {}
+    environ: Mapping[str, str]
+    """The builder's environment, of which the child gets all but the service's own settings."""
+    folder: Path
+    write: Callable[[str], None]
+    stop: StopSignal
+    timeout: float
 
-    def on_line(line: str) -> None:
-        fields = _parse_message(line)
-        if text := fields.pop("text", None):
-            write(text)
-        said.update(fields)
+    def run(
+        self, module: str, *arguments: str, error_for: Callable[[str], InfrastructureError]
+    ) -> dict[str, Any]:
+        """Run a module that ends in `run_with_client`; write its text to the log and return its other fields.
 
-    try:
-        child_process.run(
-            [sys.executable, "-P", "-m", module, *arguments],
-            env={name: value for name, value in environ.items() if not name.startswith("REPO2HUB_")},
-            cwd=cwd,
-            on_line=on_line,
-            stop=stop,
-            total_limit=limit,
-            idle_limit=limit,
-        )
-    except UserError as exc:
-        raise error_for(f"it took longer than {limit:g} s (REPO2HUB_BUILD_TIMEOUT)") from exc
-    if "error" in said:
-        raise InfrastructureError(said["cause"], said["error"])
-    return said
+        Raises Stopped, the InfrastructureError that the module raised, or `error_for(reason)` after `timeout`
+        seconds: a slow registry is no fault of the commit.
+        """
+        result: dict[str, Any] = {}
+
+        def on_line(line: str) -> None:
+            fields = _parse_message(line)
+            if text := fields.pop("text", None):
+                self.write(text)
+            result.update(fields)
+
+        try:
+            child_process.run(
+                [sys.executable, "-P", "-m", module, *arguments],
+                env={name: value for name, value in self.environ.items() if not name.startswith("REPO2HUB_")},
+                cwd=self.folder,
+                on_line=on_line,
+                stop=self.stop,
+                timeout=self.timeout,
+                idle_timeout=self.timeout,
+            )
+        except UserError as exc:
+            raise error_for(f"it took longer than {self.timeout:g} s (REPO2HUB_BUILD_TIMEOUT)") from exc
+        if "error" in result:
+            raise InfrastructureError(result["cause"], result["error"])
+        return result
 
 
 def _parse_message(line: str) -> dict[str, Any]:
     try:
         return dict(json.loads(line))
-    except (ValueError, TypeError):  # a warning of Python's, or a traceback
+    except (ValueError, TypeError):  # a Python warning or traceback
         return {"text": line}
 
 
 def emit(**fields: str | None) -> None:
-    """Say something to the parent; `text` is for the build's log."""
+    """Send fields to the parent process; `text` goes to the build's log."""
     print(json.dumps(fields), flush=True)
 
 
 def run_with_client(work: Callable[[docker.DockerClient], None]) -> int:
-    """Do the work, in the child; say why it failed, and return the exit code."""
+    """Call `work` in the child process, emit its error, if any, and return the exit code."""
     try:
         with closing(docker.from_env(timeout=_TIMEOUT)) as client:
             work(client)
     except InfrastructureError as exc:
         error = exc
     except (DockerException, RequestException, HTTPError) as exc:
-        # The last is raised in the middle of an answer.
-        emit(text=f"[repo2hub] the container engine does not answer: {exc}")
+        # HTTPError is raised in the middle of an answer.
+        emit(text=f"[repo2hub] container engine not responding: {exc}")
         error = docker_client.unavailable_error()
     else:
         return 0

@@ -1,14 +1,14 @@
-"""How far the engine is with the layers that it pushes or pulls, as lines for a build's log. Pure."""
+"""Turn the engine's push and pull events into progress lines for a build's log. Pure."""
 
 from typing import Any
 
-_LINE_INTERVAL = 2.0  # seconds between two lines that add the layers up
+_LINE_INTERVAL = 2.0  # seconds between two lines with the total of all layers
 _DONE = ("Pushed", "Layer already exists", "Download complete", "Pull complete", "Already exists")
 _MOVING = {"Pushing": "pushing", "Downloading": "pulling"}
 
 
 class LayerProgress:
-    """Adds up what the engine tells of each layer, into a line now and then."""
+    """Sums up the progress of all layers."""
 
     def __init__(self) -> None:
         self._done: dict[str, int] = {}
@@ -16,7 +16,7 @@ class LayerProgress:
         self._last_line_at = 0.0
 
     def add(self, event: dict[str, Any], now: float) -> str | None:
-        """Take an event of a push or a pull; return the line to show, when one is due."""
+        """Add an event of a push or a pull; return the line to show, or None."""
         layer, status = str(event.get("id") or ""), str(event.get("status") or "")
         if not layer:
             return None

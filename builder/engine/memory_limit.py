@@ -1,9 +1,9 @@
-"""A limit to the memory of build steps, set where the engine runs them: in its control group.
+"""Limit the memory of build steps through the engine's cgroup.
 
-repo2docker's own limit is not supported with buildx, and `buildx build --memory` is ignored by the engine's own
-builder. What works is the control group that all RUN steps of an engine are children of. So the limit is for
-all builds of the engine together, and the builder must be able to write to the control groups of the engine's
-machine. A step that goes beyond is killed (exit code 137).
+repo2docker's own limit does not work with buildx, and the engine's own builder ignores `buildx build --memory`.
+What works is the cgroup that is the parent of all RUN steps of an engine. So the limit applies to all builds of
+the engine together, and the builder must be able to write the cgroups of the engine's machine. The kernel kills
+a step that exceeds the limit (exit code 137).
 """
 
 from collections.abc import Callable
@@ -20,9 +20,9 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 
 def limit_build_steps(limit: int, cgroups: Path = CGROUPS) -> None:
-    """Limit all build steps together to `limit` bytes; raises InfrastructureError where that cannot be done.
+    """Limit all build steps together to `limit` bytes. Raises InfrastructureError if that is not possible.
 
-    The group is made where no build has run since the engine started; the engine then uses it.
+    If no build has run since the engine started, this makes the cgroup, which the engine then uses.
     """
     try:
         group, file = build_cgroup(cgroups)
@@ -31,17 +31,17 @@ def limit_build_steps(limit: int, cgroups: Path = CGROUPS) -> None:
     except OSError as exc:
         raise InfrastructureError(
             "memory_limit_unenforceable",
-            "REPO2HUB_BUILD_MEMORY_LIMIT cannot be enforced here: the builder must run on the engine's machine, "
-            "may write its control groups, and the engine must use the cgroupfs driver "
+            "REPO2HUB_BUILD_MEMORY_LIMIT cannot be enforced. The builder must run on the engine's machine and "
+            "be able to write its cgroups, and the engine must use the cgroupfs driver"
             '("exec-opts": ["native.cgroupdriver=cgroupfs"] in its daemon.json).',
         ) from exc
 
 
 def require_limit(limit: int, cgroup_driver: Callable[[], str], cgroups: Path = CGROUPS) -> None:
-    """Limit all build steps before the first one; raises InfrastructureError where no build could.
+    """Limit all build steps before the first build. Raises InfrastructureError if no build could do so.
 
-    An engine makes its control group with its first container. So one that has none yet, or is away, is waited
-    for: each build sets the limit again.
+    An engine makes its cgroup with its first container. If it has none yet, or does not answer, this only logs a
+    warning: each build sets the limit again.
     """
     try:
         limit_build_steps(limit, cgroups)
@@ -60,7 +60,7 @@ def _has_cgroup(cgroups: Path) -> bool:
 
 
 def _uses_other_cgroup_driver(cgroup_driver: Callable[[], str]) -> bool:
-    """Tell whether the engine leaves control groups to another, as to systemd."""
+    """Return whether something else, such as systemd, manages the engine's cgroups."""
     try:
         return cgroup_driver() != "cgroupfs"
     except InfrastructureError:
@@ -68,7 +68,7 @@ def _uses_other_cgroup_driver(cgroup_driver: Callable[[], str]) -> bool:
 
 
 def remove_limit(cgroups: Path = CGROUPS) -> None:
-    """Take back what an earlier builder has set; nothing happens where the group is not ours to change."""
+    """Remove the limit of an earlier builder; do nothing where the cgroup cannot be written."""
     with suppress(OSError):
         group, file = build_cgroup(cgroups)
         if group.is_dir():
@@ -76,12 +76,12 @@ def remove_limit(cgroups: Path = CGROUPS) -> None:
 
 
 def build_cgroup(cgroups: Path = CGROUPS) -> tuple[Path, str]:
-    """Return the group, which may not exist yet, and the name of its limit's file, of version 1 or 2.
+    """Return the cgroup of build steps, which may not exist yet, and the name of its limit file (cgroup v1 or v2).
 
-    Raises OSError where no engine's control group is in sight.
+    Raises OSError if there is no engine's cgroup.
     """
     if (cgroups / "memory" / "docker").is_dir():
         return cgroups / "memory" / "docker" / "buildkit", "memory.limit_in_bytes"
     if (cgroups / "docker").is_dir() and (cgroups / "cgroup.controllers").is_file():
         return cgroups / "docker" / "buildkit", "memory.max"
-    raise FileNotFoundError(f"no control group of a container engine below {cgroups}")
+    raise FileNotFoundError(f"no cgroup of a container engine below {cgroups}")

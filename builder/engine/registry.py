@@ -1,57 +1,27 @@
-"""Pushing an image to the registry, as a child process of its own (see `engine_child`)."""
+"""The seam through which a finished image reaches the hubs.
 
-import sys
-import time
+Implementations: `local_registry` (hubs use this machine's engine) and `docker_registry` (any registry that
+`docker login` works with). Image names do not belong here: web processes build them too (`base.image_names`).
+"""
 
-import docker
-from docker.errors import APIError
+from typing import Protocol
 
-from builder.engine import docker_subprocess
-from builder.engine.docker_subprocess import emit
-from builder.engine.layer_progress import LayerProgress
-from builder.errors import InfrastructureError
+from builder.engine.docker_client import LocalImage
+from builder.engine.docker_subprocess import DockerSubprocess
 
 
-def error_for(error: str) -> InfrastructureError:
-    """Return the error to raise for what the engine said of the registry."""
-    lower = error.lower()
-    denied = ("denied", "unauthorized", "no basic auth", "authentication required", "forbidden")
-    if any(word in lower for word in denied):
-        return InfrastructureError(
-            "registry_denied",
-            "The registry refused the image: the builder's login is missing or may not push there. "
-            "An admin can mend it with docker login on the builder.",
-        )
-    if "no space left" in lower:
-        return InfrastructureError(
-            "no_space", "There is no space left in the registry or on the builder; an admin has to free some."
-        )
-    return InfrastructureError(
-        "registry_unavailable", f"The image was built, but the registry did not take it: {error[:300]}"
-    )
+class Registry(Protocol):
+    """Publishes images."""
 
+    @property
+    def is_remote(self) -> bool:
+        """Whether `publish` transfers the image, which can take minutes."""
 
-def push(client: docker.DockerClient, name: str) -> None:
-    """Push `name`, saying how far it is and, in the end, the manifest's `digest`; or raise InfrastructureError."""
-    repository, _, tag = name.rpartition(":")
-    progress = LayerProgress()
-    try:
-        for event in client.api.push(repository, tag=tag, stream=True, decode=True):
-            if event.get("error"):  # docker-py does not raise for it
-                raise _logged_push_error(str(event["error"]))
-            if event.get("aux", {}).get("Digest"):
-                emit(digest=event["aux"]["Digest"])
-            line = progress.add(event, time.monotonic())
-            if line is not None:
-                emit(text=line)
-    except APIError as exc:
-        raise _logged_push_error(str(exc)) from exc
+    def with_login(self, child: DockerSubprocess) -> DockerSubprocess:
+        """Return the child process with the credentials that it needs to pull from and push to this registry."""
 
+    def publish(self, image: LocalImage, name: str, child: DockerSubprocess) -> str:
+        """Make the engine's image available under `name` and return its digest.
 
-def _logged_push_error(error: str) -> InfrastructureError:
-    emit(text=f"[repo2hub] not pushed: {error}")
-    return error_for(error)
-
-
-if __name__ == "__main__":
-    sys.exit(docker_subprocess.run_with_client(lambda client: push(client, sys.argv[1])))
+        `child` runs what takes long. Raises InfrastructureError or Stopped.
+        """

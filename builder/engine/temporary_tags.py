@@ -1,8 +1,8 @@
-"""The names that images have until they are done, and the certain end of those names.
+"""Tag images temporarily while they are built, and remove the tags that are left behind.
 
-A build that is stopped may be finished by the engine all the same, a moment after nobody is left who wants it, and
-a builder that is killed can take nothing back. So each name says which builder gave it, and what no living build
-holds is removed: by the builder itself in its idle time, or by the next one on the same data folder.
+The engine may complete a build a moment after it was stopped, and a killed builder cannot clean up. So each
+temporary tag names its builder, and a tag that no running build holds is removed: by the same builder when it is
+idle, or by the next one on the same data folder.
 """
 
 import hashlib
@@ -15,17 +15,17 @@ from builder.engine.docker_client import Engine
 from builder.workspace import Workspaces
 
 TEMPORARY_REPOSITORY = "repo2hub-build"
-_LATE_GRACE = 60.0  # seconds after a build was stopped in which the engine may still bring its image
+_LATE_GRACE = 60.0  # seconds after a stopped build in which the engine may still complete its image
 
 
 def tag_prefix(key: bytes) -> str:
-    """Return what begins every working name that builders on the data folder with this secret give."""
-    # Builders on other data folders may share the engine: their names are theirs.
+    """Return the prefix of all temporary tags of builders on the data folder with this secret."""
+    # Builders on other data folders may share the engine: their tags must stay.
     return f"{TEMPORARY_REPOSITORY}:{hashlib.sha256(b'working names of ' + key).hexdigest()[:12]}."
 
 
 class TemporaryTags:
-    """Gives one builder's images their names; `key` is the secret of its data folder."""
+    """Reserves and sweeps the temporary tags of one builder; `key` is the secret of its data folder."""
 
     def __init__(
         self, workspaces: Workspaces, key: bytes, clock: Callable[[], float] = time.monotonic
@@ -40,7 +40,7 @@ class TemporaryTags:
 
     @contextmanager
     def reserve(self, build_id: int, attempt: int) -> Iterator[str]:
-        """Give a name to one attempt, which holds it for as long as the block lasts."""
+        """Yield a temporary tag for one attempt, held until the block ends."""
         name = f"{self._prefix}{self._workspaces.name}.{build_id}-{attempt}"
         with self._lock:
             self._held.add(name)
@@ -54,19 +54,18 @@ class TemporaryTags:
                 self._held.discard(name)
 
     def needs_sweep(self) -> bool:
-        """Say whether a name may be left: after the start, and after a build that did not succeed.
+        """Return whether tags may be left: after the start, and after a build that did not succeed.
 
-        It stays so until a sweep has begun when nothing can come any more, however long none was possible.
+        True until a sweep started at a time when no late image could follow.
         """
         return self._swept_at < self._late_until
 
     def sweep(self, engine: Engine) -> list[str]:
-        """Remove what nobody holds, and return it. Raises InfrastructureError."""
+        """Remove the tags that no running build holds, and return them. Raises InfrastructureError."""
         begun = self._clock()
         found = engine.names(f"{self._prefix}*")
-        live_builders = (
-            self._workspaces.live_builders()
-        )  # read after the names: who came since has none among them
+        # Read after the tags, so that a builder that starts meanwhile has none among them.
+        live_builders = self._workspaces.live_builders()
         with self._lock:
             held = set(self._held)
         mine = self._workspaces.name

@@ -1,1 +1,1 @@
-"""From raw output to the stored log and the cause of a failure."""
+"""Turns raw output into the stored log and the cause of a failure."""

@@ -1,7 +1,7 @@
-"""A build's log on its way into the database: masked, gathered into chunks, sent in the background.
+"""Store a build's log while it runs: mask lines, gather them into chunks, append them in the background.
 
-The build never waits for the database. A chunk that could not be stored is sent again; its number makes that
-harmless.
+The build never waits for the store. A chunk that was not stored is sent again under the same number, so none is
+stored twice.
 """
 
 import threading
@@ -12,24 +12,28 @@ from types import TracebackType
 from typing import Self
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
-from builder.logs.output import Chunker, Masker
-from db.database import Database
-from db.records import logs
+from builder.logs.chunks import Chunker
+from builder.logs.masking import Masker
+from db.log_store import LogStore, LogStoreUnavailable
 from db.status import Lease
 
 log = structlog.get_logger()
 
-_FLUSH_EVERY = 0.25  # seconds
-_GIVE_UP_AFTER = 30.0  # seconds that the end of a log is tried for
+_FLUSH_INTERVAL = 0.25  # seconds
+_GIVE_UP_AFTER = 30.0  # seconds for storing the end of a log
 
 
 class BuildLog:
-    """Lines in, from any thread; chunks out. `on_lost` is called when the lease is found to be lost."""
+    """Takes lines from any thread and stores them in order.
 
-    def __init__(self, database: Database, lease: Lease, masker: Masker, on_lost: Callable[[], None]) -> None:
-        self._database = database
+    Calls `on_lost` when the store reports that the lease is lost.
+    """
+
+    def __init__(
+        self, log_store: LogStore, lease: Lease, masker: Masker, on_lost: Callable[[], None]
+    ) -> None:
+        self._log_store = log_store
         self._lease = lease
         self._masker = masker
         self._on_lost = on_lost
@@ -47,14 +51,14 @@ class BuildLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Send what is left, for half a minute at most."""
+        """Send the rest; give up after half a minute."""
         with self._lock:
             self._ready += self._chunker.close()
         self._done.set()
         self._thread.join(timeout=2 * _GIVE_UP_AFTER)
 
     def write(self, text: str) -> None:
-        """Add a line, or several; they are masked here."""
+        """Mask and add one or several lines."""
         now = time.monotonic()
         with self._lock:
             for line in text.split("\n"):
@@ -63,31 +67,30 @@ class BuildLog:
     def _send_all(self) -> None:
         give_up_at = None
         while True:
-            over = self._done.wait(_FLUSH_EVERY)
-            sent = self._send()
-            if over and give_up_at is None:
+            is_over = self._done.wait(_FLUSH_INTERVAL)
+            is_sent = self._send()
+            if is_over and give_up_at is None:
                 give_up_at = time.monotonic() + _GIVE_UP_AFTER
-            if over and (sent or time.monotonic() > (give_up_at or 0)):
+            if is_over and (is_sent or time.monotonic() > (give_up_at or 0)):
                 return
-            if not sent and over:
-                time.sleep(_FLUSH_EVERY)
+            if not is_sent and is_over:
+                time.sleep(_FLUSH_INTERVAL)
 
     def _send(self) -> bool:
-        """Store what is ready; True where nothing is left to send."""
+        """Store the chunks that are ready; return whether nothing is left to send."""
         with self._lock:
             self._ready += self._chunker.due(time.monotonic())
             batch = list(self._ready)
         if not batch:
             return True
         try:
-            with self._database.write() as session:
-                held = logs.append(
-                    session, self._lease, first_seq=self._sent + 1, texts=batch, now=datetime.now(UTC)
-                )
-        except SQLAlchemyError as exc:
+            is_held = self._log_store.append(
+                self._lease, first_seq=self._sent + 1, texts=batch, now=datetime.now(UTC)
+            )
+        except LogStoreUnavailable as exc:
             log.warning("log.not_stored", build=self._lease.build_id, error=str(exc)[:200])
             return False
-        if not held:
+        if not is_held:
             self._on_lost()
         self._sent += len(batch)
         with self._lock:

@@ -1,10 +1,9 @@
-"""The status that a commit gets at GitHub: one word, one line, one link. Pure.
+"""Describe a build as a GitHub commit status: a state, one line and a link. Pure.
 
-GitHub knows pending, success, failure and error, and nothing in between. So a build that was cancelled or
-superseded leaves the commit pending, with a line that says why it is not built: success would claim an image that
-is not there, and satisfy a branch protection that waits for it; failure would blame the commit.
-
-A status that is set twice shows once: GitHub shows the newest of each context.
+GitHub has the states pending, success, failure and error. A cancelled or superseded build leaves the commit
+pending, with a line that says why: success would claim that there is an image, and satisfy a branch protection
+that waits for it; failure would blame the commit. A status that is set twice shows once, since GitHub shows the
+newest of each context.
 """
 
 from dataclasses import dataclass
@@ -16,27 +15,27 @@ from db.status import Reason, Status
 
 CONTEXT = "repo2hub"
 MAX_DESCRIPTION = 140
-"""Characters, by GitHub's documentation of commit statuses."""
+"""Characters, according to GitHub's documentation of commit statuses."""
 
 _ERROR_REASONS = (Reason.INFRASTRUCTURE, Reason.LOST)
 
 
 @dataclass(frozen=True, slots=True)
 class CommitStatus:
-    """What is set on a commit; `state` is a word of GitHub's."""
+    """A commit status; `state` is one of GitHub's."""
 
     state: str
     description: str
     target_url: str | None
 
     def body(self) -> dict[str, str]:
-        """Return the request's JSON."""
+        """Return the JSON of the request."""
         body = {"state": self.state, "description": self.description, "context": CONTEXT}
         return body | ({"target_url": self.target_url} if self.target_url else {})
 
 
 def status_of_report(report: Report, build: Build, public_url: str | None) -> CommitStatus:
-    """Return the status that a report asks for; it links to the build's page where the service has an address."""
+    """Return the status for a report, with a link to the build's page if `public_url` is set."""
     state, description = _STATES[report.status](report, build)
     target = f"{public_url}/builds/{build.id}" if public_url else None
     return CommitStatus(state, one_line(description, MAX_DESCRIPTION), target)
@@ -44,21 +43,21 @@ def status_of_report(report: Report, build: Build, public_url: str | None) -> Co
 
 def _queued(report: Report, _build: Build) -> tuple[str, str]:
     if report.attempt and report.message:
-        return "pending", f"Will be tried again: {report.message}"
-    return "pending", "The image is being made."
+        return "pending", f"Retrying: {report.message}"
+    return "pending", "Building the image."
 
 
 def _succeeded(_report: Report, build: Build) -> tuple[str, str]:
     if build.started_at is None or build.finished_at is None:
-        return "success", "The image is ready."
+        return "success", "Image ready."
     seconds = max(0, round((build.finished_at - build.started_at).total_seconds()))
     minutes, rest = divmod(seconds, 60)
-    return "success", f"The image is ready, after {f'{minutes} min {rest} s' if minutes else f'{rest} s'}."
+    return "success", f"Image ready after {f'{minutes} min {rest} s' if minutes else f'{rest} s'}."
 
 
 def _failed(report: Report, _build: Build) -> tuple[str, str]:
     state = "error" if report.reason in _ERROR_REASONS else "failure"
-    return state, report.message or "The image could not be made."
+    return state, report.message or "The build failed."
 
 
 def _cancelled(report: Report, _build: Build) -> tuple[str, str]:

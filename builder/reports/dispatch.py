@@ -1,26 +1,24 @@
-"""Telling others what became of builds: the outbox is drained, one thread for each channel, away from every build.
+"""Deliver the reports in the outbox, one thread for each channel, independently of builds.
 
-A receiver that is slow or away holds up its own channel and nobody else. Every builder does this; a report is told
-by one of them (`db.queue.outbox.claim`). What cannot be told now is told later, for a day; what cannot be told at all is
-kept with its reason.
+A slow or unavailable receiver delays its own channel only. Every builder runs this; each report is delivered by
+one of them (see `db.queue.outbox.claim`). What cannot be delivered now is retried for a day; what can never be
+delivered is kept with the reason.
 """
 
 import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from base.report_channels import GITHUB_STATUS, notification_channel
-from builder.reports.github_status import GitHubStatusNotifier
-from builder.reports.http_client import HttpClient, PermanentNotifyError, TransientNotifyError
-from builder.reports.notification import UrlNotifier
-from builder.settings import BuilderSettings
+from builder.lease import write_within_lease
+from builder.reports.notifier import Notifier, PermanentNotifyError, TransientNotifyError
 from db.database import Database
 from db.models import Build
 from db.queue import outbox
@@ -30,38 +28,18 @@ from db.report_model import Report
 
 log = structlog.get_logger()
 
-_POLL = 1.0  # seconds between two looks at an empty outbox
-_BACK_OFF = 5.0  # seconds without asking a database that does not answer
-_MAX_WAIT = timedelta(hours=2)  # GitHub's limits are an hour's
+_NOW = partial(datetime.now, UTC)
+_POLL = 1.0  # seconds between two polls of an empty outbox
+_BACK_OFF = 5.0  # seconds between two tries of a database that does not answer
+_STOP_TIMEOUT = 5.0  # seconds that the threads get to end
+_MAX_WAIT = timedelta(hours=2)  # GitHub's limits apply to an hour
 _OUTAGE_PAUSES = tuple(timedelta(seconds=seconds) for seconds in (5, 10, 30, 60, 300))
 
 
-class Notifier(Protocol):
-    """Whoever tells one channel."""
-
-    def scope(self, build: Build) -> str:
-        """Return what is held up together with this build's reports."""
-
-    def notify(self, report: Report, build: Build) -> None:
-        """Tell it, or raise `builder.reports.http_client.TellingFailed`. It may have been told before."""
-
-
-def notifiers(settings: BuilderSettings, clock: Callable[[], datetime]) -> Mapping[str, Notifier]:
-    """Return who tells each channel of these settings."""
-    found: dict[str, Notifier] = {}
-    if GITHUB_STATUS in settings.channels:
-        found[GITHUB_STATUS] = GitHubStatusNotifier(settings, HttpClient(settings.extra_ca_certs), clock)
-    secret = settings.notify_secret.get_secret_value() if settings.notify_secret else ""
-    for url in (one.get_secret_value() for one in settings.notify_urls):
-        notifier = UrlNotifier(url, secret, settings.public_url, HttpClient(settings.extra_ca_certs))
-        found[notification_channel(url)] = notifier
-    return found
-
-
 class ReportDispatcher:
-    """While its block runs, what is in the outbox is told."""
+    """Delivers reports while its block runs."""
 
-    def __init__(self, settings: BuilderSettings, database: Database) -> None:
+    def __init__(self, notifiers: Mapping[str, Notifier], database: Database) -> None:
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(
@@ -70,7 +48,7 @@ class ReportDispatcher:
                 name=f"report-{channel}",
                 daemon=True,
             )
-            for channel, notifier in notifiers(settings, _now).items()
+            for channel, notifier in notifiers.items()
         ]
 
     def __enter__(self) -> Self:
@@ -82,37 +60,37 @@ class ReportDispatcher:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
-        # One that hangs is left behind: what it tells is told again by somebody else, once its lease is over.
-        until = time.monotonic() + 5
+        # A thread that hangs is abandoned: its report is delivered again when the lease has expired.
+        until = time.monotonic() + _STOP_TIMEOUT
         for thread in self._threads:
             thread.join(timeout=max(0.0, until - time.monotonic()))
 
 
 def _requested_wait(exc: TransientNotifyError) -> timedelta:
-    """Return how long we are asked to wait, within reason: the other side may say anything."""
+    """Return how long the receiver asks to wait, capped, since it may ask for anything."""
     return min(timedelta(seconds=exc.wait or 0), _MAX_WAIT)
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 class ChannelDispatcher:
-    """One channel of the outbox, told by one teller."""
+    """Delivers the reports of one channel."""
 
     def __init__(
-        self, name: str, notifier: Notifier, database: Database, clock: Callable[[], datetime] = _now
+        self,
+        channel: str,
+        notifier: Notifier,
+        database: Database,
+        clock: Callable[[], datetime] = _NOW,
     ) -> None:
-        self._name = name
+        self._channel = channel
         self._notifier = notifier
         self._database = database
         self._clock = clock
         self._blocked_scopes: dict[str, datetime] = {}
         self._outages = 0
-        self._log = log.bind(channel=name)
+        self._log = log.bind(channel=channel)
 
     def drain(self, stop: threading.Event) -> None:
-        """Tell what is due until `stop` is set."""
+        """Deliver what is due until `stop` is set."""
         while not stop.is_set():
             try:
                 if not self.dispatch_next():
@@ -121,63 +99,63 @@ class ChannelDispatcher:
                 self._log.warning("report.database_unavailable", error=type(exc).__name__)
                 stop.wait(_BACK_OFF)
             except Exception:
-                # A bug must not end the channel; the report is tried again when its lease is over.
+                # A bug must not end the channel; the report is retried when its lease has expired.
                 self._log.exception("report.crashed")
                 stop.wait(_BACK_OFF)
 
     def dispatch_next(self) -> bool:
-        """Tell the next report, or put it off; False where nothing is due or the channel is held up."""
+        """Deliver or reschedule the next report; return False if none is due or the channel is blocked."""
         now = self._clock()
         if self._blocked_until("", now):
             return False
         with self._database.read() as session:
-            if not outbox.is_due(session, self._name, now=now):
+            if not outbox.is_due(session, self._channel, now=now):
                 return False
         with self._database.write() as session:
-            report = outbox.claim(session, self._name, now=now)
+            report = outbox.claim(session, self._channel, now=now)
             build = None if report is None else builds.get(session, report.build_id)
         if report is None or build is None:
             return False
-        telling = ReportLease(report.id, report.tries)
+        lease = ReportLease(report.id, report.tries)
         if until := self._blocked_until(self._notifier.scope(build), now):
             self._store_outcome(
-                lambda session: outbox.reschedule(session, telling, "GitHub limits us", until=until)
+                lambda session: outbox.reschedule(session, lease, "the receiver limits requests", until=until)
             )
         else:
-            self._notify(report, build, telling)
+            self._notify(report, build, lease)
         return True
 
-    def _notify(self, report: Report, build: Build, telling: ReportLease) -> None:
+    def _notify(self, report: Report, build: Build, lease: ReportLease) -> None:
         about = {"build": build.id, "repository": build.repository.full_name, "status": report.status.value}
         try:
             self._notifier.notify(report, build)
         except TransientNotifyError as exc:
-            self._put_off(report, telling, exc, about)
+            self._reschedule(report, lease, exc, about)
         except PermanentNotifyError as exc:
-            self._log.warning("report.impossible", error=str(exc), **about)
-            self._give_up(telling, str(exc))
+            self._log.warning("report.rejected", error=str(exc), **about)
+            self._give_up(lease, str(exc))
         else:
             self._outages = 0
-            self._log.info("report.told", tries=report.tries, **about)
-            self._store_outcome(lambda session: outbox.mark_delivered(session, telling, now=self._clock()))
+            self._log.info("report.delivered", tries=report.tries, **about)
+            self._store_outcome(lambda session: outbox.mark_delivered(session, lease, now=self._clock()))
 
-    def _put_off(
-        self, report: Report, telling: ReportLease, exc: TransientNotifyError, about: Mapping[str, object]
+    def _reschedule(
+        self, report: Report, lease: ReportLease, exc: TransientNotifyError, about: Mapping[str, object]
     ) -> None:
         now = self._clock()
         if now - report.created_at > outbox.GIVE_UP_AFTER:
             self._log.warning("report.gave_up", error=str(exc), **about)
-            self._give_up(telling, f"for a day: {exc}")
+            self._give_up(lease, f"failed for a day: {exc}")
             return
         delay = outbox.RETRY_DELAYS[min(report.tries, len(outbox.RETRY_DELAYS)) - 1]
         delay = max(delay, _requested_wait(exc))
         if exc.blocks_scope is not None:
             self._blocked_scopes[exc.blocks_scope] = now + self._pause(exc)
-        self._log.warning("report.put_off", error=str(exc), seconds=delay.total_seconds(), **about)
-        self._store_outcome(lambda session: outbox.reschedule(session, telling, str(exc), until=now + delay))
+        self._log.warning("report.rescheduled", error=str(exc), seconds=delay.total_seconds(), **about)
+        self._store_outcome(lambda session: outbox.reschedule(session, lease, str(exc), until=now + delay))
 
     def _pause(self, exc: TransientNotifyError) -> timedelta:
-        """Return how long nothing else is tried: an outage is not to be learnt of anew by every report."""
+        """Return how long the scope stays blocked, so that not every report has to discover an outage."""
         if exc.wait is not None:
             return max(_OUTAGE_PAUSES[0], _requested_wait(exc))
         self._outages += 1
@@ -190,19 +168,9 @@ class ChannelDispatcher:
             return None
         return until
 
-    def _give_up(self, telling: ReportLease, error: str) -> None:
-        self._store_outcome(lambda session: outbox.give_up(session, telling, error, now=self._clock()))
+    def _give_up(self, lease: ReportLease, error: str) -> None:
+        self._store_outcome(lambda session: outbox.give_up(session, lease, error, now=self._clock()))
 
-    def _store_outcome(self, end: Callable[[Session], bool]) -> None:
-        """Write how it went, tried for as long as nobody else may take the report: else it is told twice."""
-        give_up_at = time.monotonic() + outbox.LEASE_LENGTH.total_seconds()
-        while True:
-            try:
-                with self._database.write() as session:
-                    end(session)
-                return
-            except SQLAlchemyError as exc:
-                self._log.warning("report.end_not_stored", error=type(exc).__name__)
-                if time.monotonic() > give_up_at:
-                    return
-                time.sleep(1)
+    def _store_outcome(self, write: Callable[[Session], bool]) -> None:
+        """Store an outcome while no other builder may claim the report, which would deliver it twice."""
+        write_within_lease(self._database, write, outbox.LEASE_LENGTH, self._log)

@@ -1,7 +1,7 @@
-"""A GitHub App's tokens: signed with its private key, one for each installation, each for an hour.
+"""Get tokens of a GitHub App: one for each installation, valid for an hour.
 
-They may set commit statuses and nothing else, whatever else the App may do. Documentation: GitHub's pages
-"Generating a JSON Web Token (JWT) for a GitHub App" and "Generating an installation access token".
+A token may only set commit statuses, whatever else the App may do. See "Generating a JSON Web Token (JWT) for a
+GitHub App" and "Generating an installation access token" in GitHub's documentation.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import jwt
 import requests
 
-from builder.reports.http_client import Authenticate, NotifyError, PermanentNotifyError, TransientNotifyError
+from builder.reports.http_client import Authenticate, json_or_none
+from builder.reports.notifier import NotifyError, PermanentNotifyError, TransientNotifyError
 
 PERMISSIONS = {"statuses": "write"}
 
@@ -29,7 +30,7 @@ class _Token(NamedTuple):
 
 
 class GitHubApp:
-    """The tokens of one App. `call` sends a request to a path of GitHub's API, `error_from` reads an error answer."""
+    """The tokens of one App. `call` sends a request to a path of GitHub's API, `error_from` interprets errors."""
 
     def __init__(
         self, app_id: int, private_key: str, call: Call, error_from: ErrorFrom, clock: Callable[[], datetime]
@@ -43,24 +44,25 @@ class GitHubApp:
         self._tokens: dict[int, _Token] = {}
 
     def token(self, full_name: str, installation_id: int | None) -> str:
-        """Return a token for a repository; `installation_id` is what its deliveries said. Raises TellingFailed."""
+        """Return a token for a repository. `installation_id` is from its deliveries, if known. Raises
+        NotifyError."""
         found = self._installations.get(full_name) or installation_id
         if found is not None and (token := self._token(found)) is not None:
             return token
-        # Never heard of, or removed and installed again since.
+        # The installation is unknown, or the App was reinstalled since.
         found = self._find_installation(full_name)
         token = self._token(found)
         if token is None:
-            raise TransientNotifyError("GitHub names an installation of the App that has no token")
+            raise TransientNotifyError("GitHub gives no token for the installation of the App")
         self._installations[full_name] = found
         return token
 
     def discard(self, token: str) -> None:
-        """Drop a token that GitHub refused."""
+        """Forget a token that GitHub rejected."""
         self._tokens = {key: known for key, known in self._tokens.items() if known.text != token}
 
     def _token(self, installation_id: int) -> str | None:
-        """Return an installation's token, None where there is no such installation."""
+        """Return an installation's token; None if there is no such installation."""
         known = self._tokens.get(installation_id)
         if known is not None and self._clock() < known.expires_at - _REFRESH_BEFORE_EXPIRY:
             return known.text
@@ -70,7 +72,8 @@ class GitHubApp:
             return None
         if answer.status_code == 422:
             raise PermanentNotifyError(
-                "the App may not set commit statuses here: grant it Commit statuses, read and write"
+                "the GitHub App may not set commit statuses: grant it the permission Commit statuses, read and "
+                "write"
             )
         token = self._read_token(self._checked_json(answer))
         self._tokens[installation_id] = token
@@ -80,32 +83,31 @@ class GitHubApp:
         answer = self._call("GET", f"/repos/{full_name}/installation", self._authenticate)
         if answer.status_code == 404:
             raise PermanentNotifyError(
-                f"the GitHub App is not installed on {full_name}: its owner can install it there"
+                f"the GitHub App is not installed on {full_name}: ask its owner to install it"
             )
         found = self._checked_json(answer)
         try:
             return int(found["id"])
         except (KeyError, TypeError, ValueError):
-            raise TransientNotifyError("GitHub's answer has no installation in it") from None
+            raise TransientNotifyError("GitHub's answer names no installation") from None
 
     def _checked_json(self, answer: requests.Response) -> Any:
         if answer.status_code == 401:
             raise PermanentNotifyError(
-                "GitHub refused the App: check REPO2HUB_GITHUB_APP_ID, its private key and the machine's clock"
+                "GitHub rejected the App: check REPO2HUB_GITHUB_APP_ID, its private key and the machine's clock"
             )
         if answer.status_code not in (200, 201):
             raise self._error_from(answer)
-        try:
-            return answer.json()
-        except ValueError:
-            raise TransientNotifyError("GitHub's answer is not JSON") from None
+        if (content := json_or_none(answer)) is None:
+            raise TransientNotifyError("GitHub's answer is not JSON")
+        return content
 
-    def _read_token(self, said: Any) -> _Token:
+    def _read_token(self, answer: Any) -> _Token:
         try:
-            expires = datetime.fromisoformat(said["expires_at"])
-            return _Token(str(said["token"]), expires.replace(tzinfo=expires.tzinfo or UTC))
+            expires = datetime.fromisoformat(answer["expires_at"])
+            return _Token(str(answer["token"]), expires.replace(tzinfo=expires.tzinfo or UTC))
         except (KeyError, TypeError, ValueError):
-            raise TransientNotifyError("GitHub's answer has no token in it") from None
+            raise TransientNotifyError("GitHub's answer has no token") from None
 
     def _authenticate(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         now = self._clock()
@@ -115,7 +117,7 @@ class GitHubApp:
 
 
 def bearer(token: str) -> Authenticate:
-    """Return what sends a token along with a request."""
+    """Return the authentication that sends a token with a request."""
 
     def authenticate(request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers["Authorization"] = f"Bearer {token}"

@@ -1,7 +1,7 @@
-"""Notifications: a signed POST to an address of the admin's for each change of a build's status.
+"""Send notifications: a signed POST to a configured URL for each change of a build's status.
 
-They are signed as GitHub's own deliveries are, by HMAC-SHA256 over the raw body. A notification may come twice,
-with the same GUID; those of one commit come in order.
+The signature is an HMAC-SHA256 of the raw body, as in GitHub's deliveries. A notification may arrive twice, with
+the same GUID; those of one commit arrive in order.
 """
 
 import hmac
@@ -9,13 +9,8 @@ import json
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from builder.reports.http_client import (
-    HttpClient,
-    PermanentNotifyError,
-    TransientNotifyError,
-    anonymous,
-    retry_after,
-)
+from builder.reports.http_client import HttpClient, anonymous, retry_after
+from builder.reports.notifier import PermanentNotifyError, TransientNotifyError
 from db.models import Build
 from db.records.build_fields import build_fields, utc_isoformat
 from db.report_model import Report
@@ -25,7 +20,7 @@ _RETRY_STATUSES = (408, 425, 429)
 
 
 class UrlNotifier:
-    """Tells one address; see `builder.reports.dispatch.Teller`."""
+    """Notifies one URL. Implements `builder.reports.notifier.Notifier`."""
 
     def __init__(self, url: str, secret: str, public_url: str | None, http: HttpClient) -> None:
         self._url = url
@@ -34,11 +29,11 @@ class UrlNotifier:
         self._http = http
 
     def scope(self, _build: Build) -> str:
-        """Return what is held up together: everything, since it is one receiver."""
+        """Return "": all notifications go to one receiver."""
         return ""
 
     def notify(self, report: Report, build: Build) -> None:
-        """Send the notification. Raises TellingFailed."""
+        """Send the notification. Raises NotifyError."""
         body = json.dumps(payload(report, build, self._public_url)).encode()
         headers = {
             "Content-Type": "application/json",
@@ -46,7 +41,7 @@ class UrlNotifier:
             "X-Repo2hub-Delivery": guid(report),
             "X-Repo2hub-Signature-256": "sha256=" + hmac.digest(self._key, body, "sha256").hex(),
         }
-        # Nothing of the answer is read but its beginning: it may never end.
+        # The body of the answer is not read: it may never end.
         answer = self._http.send("POST", self._url, anonymous, data=body, headers=headers, stream=True)
         answer.close()
         code = answer.status_code
@@ -55,18 +50,18 @@ class UrlNotifier:
                 f"the receiver answered {code}", wait=retry_after(answer), blocks_scope=""
             )
         if 300 <= code < 400:
-            raise PermanentNotifyError(f"the receiver answered {code}: redirects are not followed")
+            raise PermanentNotifyError(f"the receiver answered {code}; redirects are not followed")
         if code >= 400:
-            raise PermanentNotifyError(f"the receiver refused it with {code}")
+            raise PermanentNotifyError(f"the receiver answered {code}")
 
 
 def guid(report: Report) -> str:
-    """Return the delivery's GUID: the same each time a report is told."""
+    """Return the delivery's GUID, which is the same each time a report is sent."""
     return str(uuid5(NAMESPACE_URL, f"repo2hub:{report.channel}:{report.id}:{report.created_at.isoformat()}"))
 
 
 def payload(report: Report, build: Build, public_url: str | None) -> dict[str, Any]:
-    """Return the notification's JSON: the build as the API shows it, as it was when its status changed."""
+    """Return the notification's JSON: the build as in the API, as of the change of its status."""
     is_over = report.status in FINAL
     return {
         "event": f"build.{report.status}",

@@ -1,1 +1,1 @@
-"""Fetches exactly one commit and checks it."""
+"""Fetches exactly one commit and validates it."""

@@ -1,7 +1,8 @@
-"""The files of exactly one commit, fetched without history and without trusting the repository.
+"""Fetch the files of exactly one commit, without its history and without trusting the repository.
 
-repo2docker could clone by itself, but it fetches the whole history, may take another ref than the asked one, and
-keeps a `.git` that differs between two clones of one commit, which breaks the layer cache (`drop_git`).
+repo2docker could clone by itself, but it fetches the whole history, may check out another ref than the requested
+one, and keeps a `.git` that differs between two clones of a commit, which breaks the layer cache (see
+`drop_git`).
 """
 
 import re
@@ -31,23 +32,22 @@ def fetch(
     *,
     access: GitAccess,
     stop: StopSignal,
-    on_line: Callable[[str], None],
-    total_limit: float,
-    idle_limit: float,
+    write: Callable[[str], None],
+    timeout: float,
+    idle_timeout: float,
 ) -> None:
-    """Put the files of `commit` of the repository at `url` into the empty `folder`, submodules included.
+    """Check out `commit` of the repository at `url` into the empty `folder`, with its submodules.
 
-    `commit` is 40 hexadecimal digits (ValueError else). It is asked for by its hash alone, so the heads of pull
-    requests and commits that were pushed away work as long as GitHub has them; a server that refuses such a
-    request (GitHub does not) is not worked around. Git LFS pointers stay pointers.
-    Raises UserError, InfrastructureError or Stopped.
+    `commit` is a full hash (else ValueError). It is fetched by hash, so heads of pull requests and commits
+    removed by a force push work as long as the server has them; there is no fallback for a server that refuses
+    such fetches. Git LFS pointers stay pointers. Raises UserError, InfrastructureError or Stopped.
     """
     if not _COMMIT.fullmatch(commit):
         raise ValueError(f"not a full commit hash: {commit!r}")
-    git = Git(folder, stop, on_line, time.monotonic(), total_limit, idle_limit)
+    git = Git(folder, stop, write, time.monotonic(), timeout, idle_timeout)
     anonymous = access.environment()
     git(["init", "--quiet", "--template=", "--initial-branch=repo2hub", "."], anonymous)
-    # Relative URLs of submodules are resolved against it.
+    # git resolves relative URLs of submodules against it.
     git(["remote", "add", "origin", url], anonymous)
     _fetch_commit(git, access, url, commit)
     try:
@@ -58,7 +58,7 @@ def fetch(
 
 
 def _fetch_commit(git: Git, access: GitAccess, url: str, commit: str) -> None:
-    """Fetch it; a redirect is followed with our own rules, and not by git (see `base.git_hosts`)."""
+    """Fetch the commit; redirects are followed by our own rules, not by git (see `base.git_hosts`)."""
     at_github, env = access.is_github(url), _git_environment(access, url)
     try:
         git(_fetch_arguments(url, commit), env)
@@ -72,7 +72,7 @@ def _fetch_commit(git: Git, access: GitAccess, url: str, commit: str) -> None:
         return
     try:
         if at_github:
-            # A renamed repository: git may follow, now that it has no token to send along.
+            # A renamed repository: git may follow the redirect, since it now has no token to send.
             git(_fetch_arguments(url, commit), access.environment())
         else:
             git(_fetch_arguments(with_git_suffix(url), commit), env)
@@ -88,15 +88,18 @@ def _git_environment(access: GitAccess, url: str) -> dict[str, str]:
     try:
         return access.environment(url, urls=[url])
     except HostNotAllowed as exc:
-        raise UserError("host_not_allowed", f"{urlsplit(url).netloc} {exc}.") from None
+        raise UserError(
+            "host_not_allowed", f"Cannot fetch from {urlsplit(url).netloc}: the server {exc}."
+        ) from None
     except OSError:
         raise InfrastructureError(
-            "github_unreachable", f"{urlsplit(url).hostname} could not be reached: it has no address."
+            "github_unreachable",
+            f"Cannot reach {urlsplit(url).hostname}: its name does not resolve. Check the builder's DNS.",
         ) from None
 
 
 def commit_details(folder: Path) -> tuple[str, str]:
-    """Return the title and the author's name of the commit that is checked out, short and on one line each."""
+    """Return the title and the author's name of the checked out commit, each shortened to one line."""
     argv = ["git", "-c", "log.showSignature=false", "log", "-1", "--format=%s%x00%an", "--encoding=UTF-8"]
     output = subprocess.run(
         argv, cwd=folder, env=LOCAL_ENVIRONMENT, capture_output=True, check=True, timeout=60

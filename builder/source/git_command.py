@@ -1,4 +1,4 @@
-"""Running git in a checkout: its lines go to the build's log, all commands together stay within one limit."""
+"""Run git in a checkout: its output goes to the build's log, and all commands share one timeout."""
 
 import re
 import time
@@ -8,12 +8,12 @@ from pathlib import Path
 
 from builder.child_process import StopSignal, run
 
-#: git's progress: counted while it runs, but not shown line by line.
+# Progress lines count as output, but are not shown.
 _PROGRESS = re.compile(r"\s{0,9}(?:remote: )?[A-Z][\w ]{1,60}:\s{1,9}\d+% \(\d+/\d+\)(?!.*done)")
 
 
 class GitFailed(Exception):
-    """A git command that ended with an error, and what it said."""
+    """A git command failed; `output` is the end of what it printed."""
 
     def __init__(self, output: str) -> None:
         super().__init__(output)
@@ -22,32 +22,32 @@ class GitFailed(Exception):
 
 @dataclass(frozen=True)
 class Git:
-    """Runs git in the folder; `started` is when its first command was, by time.monotonic."""
+    """Runs git in `folder`; `started` is when its first command started, by time.monotonic."""
 
     folder: Path
     stop: StopSignal
-    on_line: Callable[[str], None]
+    write: Callable[[str], None]
     started: float
-    total_limit: float
-    idle_limit: float
+    timeout: float
+    idle_timeout: float
 
     def __call__(self, arguments: Sequence[str], env: Mapping[str, str]) -> None:
-        """Run one command. Raises GitFailed, UserError (a limit) or Stopped."""
+        """Run one command. Raises GitFailed, UserError (a timeout) or Stopped."""
         output: list[str] = []
 
-        def hear(line: str) -> None:
+        def on_line(line: str) -> None:
             if not _PROGRESS.match(line):
                 output.append(line)
-                self.on_line(line)
+                self.write(line)
 
         code = run(
             ["git", *arguments],
             env=env,
             cwd=self.folder,
-            on_line=hear,
+            on_line=on_line,
             stop=self.stop,
-            total_limit=self.total_limit,
-            idle_limit=self.idle_limit,
+            timeout=self.timeout,
+            idle_timeout=self.idle_timeout,
             spent=time.monotonic() - self.started,
         )
         if code != 0:

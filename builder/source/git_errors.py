@@ -1,6 +1,6 @@
-"""From what git said to an error that says what is wrong, and who can mend it. Pure.
+"""Turn git's output into an error that says what is wrong and who can fix it. Pure.
 
-What none of these rules and none of `base.git_messages` knows is tried again, and shown.
+Output that matches no rule here or in `base.git_messages` is an infrastructure error: shown and retried.
 """
 
 import re
@@ -8,9 +8,8 @@ from urllib.parse import urlsplit
 
 from base.git_messages import is_denied, is_hidden, is_redirect
 from base.sanitize import one_line
-from builder.errors import BuildError, InfrastructureError, UserError
+from builder.errors import BuildError, InfrastructureError, UserError, no_space_error, tls_untrusted_error
 
-# What git says, in the order in which it is looked for.
 _CERTIFICATE = re.compile(r"(?i)certificate|SSL peer|CAfile")
 _NO_SPACE = re.compile(r"(?i)no space left on device|out of diskspace|quota exceeded|unable to write file")
 _NO_COMMIT = re.compile(r"not our ref|unadvertised object|couldn't find remote ref|Could not parse object")
@@ -24,94 +23,89 @@ _BAD_TREE = re.compile(r"(?i)(invalid path|file name too long|unable to create f
 def fetch_error(
     url: str, commit: str, output: str, *, with_token: bool = False, at_github: bool = True
 ) -> BuildError:
-    """Say what a failed fetch means, and what to do."""
+    """Return the error for a failed fetch."""
     if error := _builder_error(output):
         return error
     if _NO_COMMIT.search(output):
         return UserError(
-            "commit_not_found", f"{url} has no commit {commit}; it may have been removed by a force push."
+            "commit_not_found",
+            f"Commit {commit} not found in {url}. A force push may have removed it: build the branch instead.",
         )
     if with_token and is_denied(output):
         return InfrastructureError(
             "token_refused",
-            "GitHub refused the token of this service (REPO2HUB_GITHUB_TOKEN): it is wrong, expired or not for "
-            "this repository.",
+            "GitHub rejected the token of this service. Set REPO2HUB_GITHUB_TOKEN to a valid token that can "
+            "read this repository.",
         )
     if is_hidden(output):
-        hint = "which needs REPO2HUB_GITHUB_TOKEN"
+        hint = "Check its name; to build a private repository, an admin sets REPO2HUB_GITHUB_TOKEN."
         if with_token:
-            hint = "which REPO2HUB_GITHUB_TOKEN may not read"
+            hint = "Check its name; for a private repository, REPO2HUB_GITHUB_TOKEN must be able to read it."
         elif not at_github:
-            hint = "and of this server only public ones are built"
-        return UserError("repository_not_found", f"There is no repository {url}, or it is private, {hint}.")
+            hint = "Check its address; only public repositories of this server can be built."
+        return UserError("repository_not_found", f"Repository {url} not found, or it is private. {hint}")
     if _UNREACHABLE.search(output):
         return InfrastructureError(
-            "github_unreachable", f"{urlsplit(url).hostname} could not be reached: {_last_error_line(output)}"
+            "github_unreachable", f"Cannot reach {urlsplit(url).hostname}: {_last_error_line(output)}"
         )
-    return InfrastructureError("fetch_failed", f"The commit could not be fetched: {_last_error_line(output)}")
+    return InfrastructureError("fetch_failed", f"Cannot fetch the commit: {_last_error_line(output)}")
 
 
 def redirect_error(url: str, commit: str, output: str, *, at_github: bool) -> BuildError:
-    """Say why nothing was found where a redirect led, which was asked without the token."""
+    """Return the error for a redirect that led to nothing. It was followed without the token."""
     if is_redirect(output):
         return UserError(
             "repository_moved",
-            f"{url} leads on to another address, which is not followed: open it in a browser, and ask for the "
-            "address that is shown then.",
+            f"{url} redirects to another address. Open it in a browser and use the address that it leads to.",
         )
     if at_github and is_hidden(output):
         return UserError(
-            "repository_moved", f"{url} was renamed or moved, and is private: ask for it by its new name."
+            "repository_moved", f"{url} was renamed or moved, and is private. Request it by its new name."
         )
     return fetch_error(url, commit, output, at_github=at_github)
 
 
 def checkout_error(output: str) -> BuildError:
-    """Say why the files of the commit could not be written."""
+    """Return the error for a failed checkout."""
     if error := _builder_error(output):
         return error
     if found := _BAD_TREE.search(output):
         return UserError(
-            "checkout_refused", f"git cannot write a file of the repository: {one_line(found[0], 200)}"
+            "checkout_refused",
+            f"git cannot write a file of the repository: {one_line(found[0], 200)}. Rename the file.",
         )
-    return InfrastructureError(
-        "checkout_failed", f"The commit could not be checked out: {_last_error_line(output)}"
-    )
+    return InfrastructureError("checkout_failed", f"Cannot check out the commit: {_last_error_line(output)}")
 
 
 def submodule_error(output: str) -> BuildError:
-    """Say why a submodule could not be fetched."""
+    """Return the error for a submodule that could not be fetched."""
     if error := _builder_error(output):
         return error
     if _UNREACHABLE.search(output) and not is_hidden(output):
         return InfrastructureError(
-            "submodule_unreachable", f"A submodule could not be fetched: {_last_error_line(output)}"
+            "submodule_unreachable", f"Cannot fetch a submodule: {_last_error_line(output)}"
         )
     if is_redirect(output):
         return UserError(
             "submodule_not_found",
-            f"A submodule leads on to another address, which is not followed: {_last_error_line(output)}",
+            f"A submodule's URL redirects. Put the final URL into .gitmodules: {_last_error_line(output)}",
         )
     return UserError(
         "submodule_not_found",
-        f"A submodule could not be fetched; it must exist and be public: {_last_error_line(output)}",
+        f"Cannot fetch a submodule; it must exist and be public: {_last_error_line(output)}",
     )
 
 
 def _builder_error(output: str) -> InfrastructureError | None:
     if _NO_SPACE.search(output):
-        return InfrastructureError("no_space", "The builder's disk is full: free space there.")
+        return no_space_error()
     if _CERTIFICATE.search(output):
-        return InfrastructureError(
-            "tls_untrusted",
-            "The certificate of the git server was not trusted. Where a network intercepts TLS, the admin of this "
-            "service sets REPO2HUB_EXTRA_CA_CERTS to its CA bundle.",
-        )
+        return tls_untrusted_error()
     return None
 
 
 def _last_error_line(output: str) -> str:
-    """Return git's own complaint: its last line that starts with fatal or error, else its last line."""
-    lines = [line for line in output.split("\n") if line.strip()] or ["git said nothing"]
-    told = [line for line in lines if re.match(r"(?:fatal|error|remote): ", line)]
-    return one_line((told or lines)[-1], 300)
+    """Return git's error: its last line that starts with fatal, error or remote, else its last line."""
+    lines = [line for line in output.split("\n") if line.strip()] or ["git printed nothing"]
+    errors = [line for line in lines if re.match(r"(?:fatal|error|remote): ", line)]
+    return one_line((errors or lines)[-1], 300)

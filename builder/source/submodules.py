@@ -1,9 +1,9 @@
-"""The submodules of a checkout, at every depth, each fetched from where git may connect to.
+"""Fetch the submodules of a checkout, at every depth, from allowed servers only.
 
-Their addresses come from the repository, and so from anybody, and `git submodule update --recursive` would ask
-them all. So git is stopped at each level: it says which addresses it would ask, relative ones resolved; each is
-looked at, and written back as it may be asked. None gets the token, or anybody's repository could name a private
-one as its submodule and carry its files off in an image.
+Their URLs come from the repository, so from anybody, and `git submodule update --recursive` would connect to all
+of them. So each level is fetched on its own: git resolves its URLs, each is validated and written back as
+allowed. None gets the token: otherwise anybody's repository could name a private one as its submodule and copy
+its files into an image.
 """
 
 import subprocess
@@ -20,11 +20,11 @@ from builder.source import git_errors
 from builder.source.git_access import LOCAL_ENVIRONMENT, GitAccess
 from builder.source.git_command import Git, GitFailed
 
-_LIMIT = 60  # seconds for git to read a configuration or an index
+_TIMEOUT = 60  # seconds for git to read a configuration or an index
 
 
 def fetch(git: Git, access: GitAccess) -> None:
-    """Fetch the submodules of the checkout in `git.folder`, and theirs.
+    """Fetch the submodules of the checkout in `git.folder`, recursively.
 
     Raises UserError, InfrastructureError or Stopped.
     """
@@ -41,18 +41,18 @@ def fetch(git: Git, access: GitAccess) -> None:
 
 def _fetch_level(git: Git, access: GitAccess) -> None:
     git(["submodule", "--quiet", "init"], access.environment())
-    addresses = []
+    targets = []
     for key, url in _configured_urls(git.folder):
-        address = _allowed_url(git, access, url)
-        addresses.append(address)
-        if address != url:
-            git(["config", key, address], access.environment())
+        target = _allowed_url(git, access, url)
+        targets.append(target)
+        if target != url:
+            git(["config", key, target], access.environment())
     update = ["submodule", "--quiet", "update", "--depth=1", "--force"]
-    git(update, access.environment(urls=addresses))
+    git(update, access.environment(urls=targets))
 
 
 def _configured_urls(folder: Path) -> Iterator[tuple[str, str]]:
-    """Yield the keys and values of the addresses that `git submodule init` has noted."""
+    """Yield the configuration keys and the URLs that `git submodule init` has set."""
     argv = ["git", "config", "--local", "-z", "--get-regexp", r"^submodule\..*\.url$"]
     for entry in _output(argv, folder):
         key, _, url = entry.partition("\n")
@@ -60,43 +60,45 @@ def _configured_urls(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def _submodule_folders(folder: Path) -> list[Path]:
-    """Return the folders of the submodules that are checked out."""
+    """Return the folders of the checked out submodules."""
     entries = (entry.partition("\t") for entry in _output(["git", "ls-files", "--stage", "-z"], folder))
     return [folder / path for mode, _, path in entries if mode.startswith("160000 ")]
 
 
 def _output(argv: list[str], folder: Path) -> list[str]:
-    """Return what a command of git's prints, by its NULs; nothing where it has nothing to say."""
+    """Return the NUL-separated output of a git command; an empty list where it fails."""
     output = subprocess.run(
-        argv, cwd=folder, env=LOCAL_ENVIRONMENT, capture_output=True, check=False, timeout=_LIMIT
+        argv, cwd=folder, env=LOCAL_ENVIRONMENT, capture_output=True, check=False, timeout=_TIMEOUT
     ).stdout
     return output.decode("utf-8", "surrogateescape").split("\0")[:-1]
 
 
 def _allowed_url(git: Git, access: GitAccess, url: str) -> str:
-    """Return where a submodule is to be fetched from."""
-    address = access.http_url(url)
-    if not address.startswith(("https://", "http://")):
-        start = one_line(address.partition(":")[0], 20)
+    """Return the URL to fetch a submodule from. Raises UserError or InfrastructureError."""
+    target = access.http_url(url)
+    if not target.startswith(("https://", "http://")):
+        start = one_line(target.partition(":")[0], 20)
         raise UserError(
             "submodule_not_found",
-            f"A submodule has a URL that starts with {start}: use https:// in .gitmodules.",
+            f".gitmodules has a URL that starts with {start}. Use https:// instead.",
         )
     try:
-        env = access.environment(urls=[address])
+        env = access.environment(urls=[target])
     except HostNotAllowed as exc:
-        raise UserError("submodule_not_found", f"The submodule at {one_line(address, 200)} {exc}.") from None
+        raise UserError(
+            "submodule_not_found", f"Cannot fetch the submodule {one_line(target, 200)}: its server {exc}."
+        ) from None
     except OSError:
         raise InfrastructureError(
             "submodule_unreachable",
-            f"A submodule could not be fetched: {urlsplit(address).hostname} has no address.",
+            f"Cannot fetch a submodule: the name {urlsplit(target).hostname} does not resolve. Check .gitmodules.",
         ) from None
-    if access.is_github(address) or address.endswith(".git"):
-        return address
-    # `git submodule update` would follow no redirect, and not try the suffix: so it is asked first.
+    if access.is_github(target) or target.endswith(".git"):
+        return target
+    # `git submodule update` neither follows redirects nor tries the suffix, so check for a redirect first.
     try:
-        replace(git, on_line=lambda _line: None)(["ls-remote", "--", address, "HEAD"], env)
+        replace(git, write=lambda _line: None)(["ls-remote", "--", target, "HEAD"], env)
     except GitFailed as exc:
         if is_redirect(exc.output):
-            return with_git_suffix(address)
-    return address
+            return with_git_suffix(target)
+    return target

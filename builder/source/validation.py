@@ -1,7 +1,7 @@
-"""What a checkout must be before anything reads it: of bearable size, and closed in itself.
+"""Validate a checkout before anything reads it: its size, and that no link leaves it.
 
-repo2docker reads `runtime.txt` and its like on the builder, outside any container. A repository whose
-`runtime.txt` is a link to `/proc/self/environ` had the builder's environment printed into its build log.
+repo2docker reads `runtime.txt` and similar files on the builder, outside any container. With `runtime.txt` as a
+link to `/proc/self/environ`, the builder's environment would be printed into the build log.
 """
 
 import os
@@ -9,10 +9,9 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from builder.errors import UserError
+from builder.errors import BOTH_BINDER_FOLDERS, UserError
 
-#: As many links as Linux follows in one path.
-_MAX_HOPS = 40
+_MAX_HOPS = 40  # links that Linux follows in one path
 
 
 class _LeavesCheckout(Exception):
@@ -20,12 +19,11 @@ class _LeavesCheckout(Exception):
 
 
 def validate_checkout(folder: Path, *, max_bytes: int, max_files: int) -> None:
-    """Raise UserError when the checkout is too large, leaves itself, or has both binder folders.
+    """Raise UserError if the checkout is too large, has a link that leaves it, or has both binder folders.
 
-    Its size and number of files (folders and links count) are those of the commit, submodules included, without
-    `.git`. Links may lead anywhere inside the checkout, also to what does not exist. An absolute link, or one
-    that passes through a place outside, is refused whatever it leads to: on the builder it is another file than
-    in the image.
+    Size and number of files (folders and links count) include submodules, without `.git`. Links may lead anywhere
+    inside the checkout, also to nothing. A link that is absolute or passes through a folder outside is refused
+    wherever it ends: on the builder it is another file than in the image.
     """
     files = size = 0
     for entry in _entries(folder):
@@ -35,23 +33,26 @@ def validate_checkout(folder: Path, *, max_bytes: int, max_files: int) -> None:
             size += info.st_size
         if files > max_files:
             raise UserError(
-                "too_many_files", f"The repository has more than {max_files:,} files, the limit here."
+                "too_many_files",
+                f"The repository has more than {max_files:,} files, the limit of this service. Move data out of "
+                "it.",
             )
         if size > max_bytes:
             raise UserError(
                 "too_large",
-                f"The repository's files take more than {max_bytes / 2**30:.3g} GiB, the limit here.",
+                f"The repository is larger than {max_bytes / 2**30:.3g} GiB, the limit of this service. Move "
+                "data out of it.",
             )
         _check_entry(folder, entry.path, info.st_mode)
     if (folder / "binder").is_dir() and (folder / ".binder").is_dir():
         raise UserError(
             "both_binder_folders",
-            "The repository has both a binder/ and a .binder/ folder: keep one of them.",
+            BOTH_BINDER_FOLDERS,
         )
 
 
 def _entries(folder: Path) -> Iterator["os.DirEntry[str]"]:
-    """Yield what is below a folder, links not followed, `.git` left out."""
+    """Yield everything below a folder except `.git`; links are not followed."""
     waiting = [str(folder)]
     while waiting:
         with os.scandir(waiting.pop()) as entries:
@@ -72,18 +73,19 @@ def _check_entry(folder: Path, path: str, mode: int) -> None:
             raise UserError(
                 "symlink_outside",
                 f"{printable(relative)} is a symbolic link to {printable(os.readlink(path))}, outside the "
-                "repository: link only to files inside it, with relative paths.",
+                "repository. Use a relative link to a file inside it.",
             ) from None
     elif not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise UserError(
-            "special_file", f"{printable(os.path.relpath(path, folder))} is neither a file nor a folder."
+            "special_file",
+            f"{printable(os.path.relpath(path, folder))} is neither a file nor a folder. Remove it.",
         )
 
 
 def _resolve(folder: Path, relative: str) -> None:
-    """Walk a path inside the folder as the kernel would; _Escapes when any step of it is outside.
+    """Walk a path inside the folder as the kernel would. Raises _LeavesCheckout if any step is outside.
 
-    Done by hand, because `Path.resolve` tells only where a path ends, not where it passes through.
+    `Path.resolve` would return only where the path ends, not where it passes through.
     """
     left = relative.split("/")[::-1]
     here: list[str] = []
@@ -105,12 +107,12 @@ def _resolve(folder: Path, relative: str) -> None:
             if target.startswith("/"):
                 raise _LeavesCheckout
             if hops > _MAX_HOPS:
-                return  # a loop: nobody can open it
+                return  # a loop, which cannot be opened
             here.pop()
             left += target.split("/")[::-1]
 
 
 def printable(name: str) -> str:
-    """Return a file's name, shortened, with control characters, bidirectional marks and broken bytes escaped."""
+    """Return a file name, shortened, with control characters, bidirectional marks and invalid bytes escaped."""
     text = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in name)
     return text if len(text) <= 200 else text[:199] + "…"

@@ -1,47 +1,28 @@
-"""Append to build logs and read them from any position, in chunks."""
+"""Store and read build logs in the database.
 
-from collections.abc import Sequence
+The functions work in a session of the caller's. `DatabaseLogStore` is the implementation of
+`db.log_store.LogStore`.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
-from typing import NamedTuple
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import delete, select, tuple_
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from db.database import Database
+from db.log_store import START, LogStoreUnavailable, Position
 from db.models import Build, LogChunk
 from db.sql.insert import insert_missing
 from db.status import Lease, Status
 
 
-class Position(NamedTuple):
-    """The last chunk that a reader has received. Written as `attempt.seq`, for example in SSE event ids."""
-
-    attempt: int
-    seq: int
-
-    def __str__(self) -> str:
-        return f"{self.attempt}.{self.seq}"
-
-
-START = Position(0, 0)
-
-
-def parse_position(text: str) -> Position:
-    """Parse a position of the form `attempt.seq`. Raises ValueError with the expected form."""
-    attempt, dot, seq = text.strip().partition(".")
-    if not (dot and attempt.isascii() and attempt.isdigit() and seq.isascii() and seq.isdigit()):
-        raise ValueError("a log position must have the form ATTEMPT.CHUNK, such as 1.25")
-    if max(len(attempt), len(seq)) > 9:
-        raise ValueError("the log position is out of range")
-    return Position(int(attempt), int(seq))
-
-
 def append(session: Session, lease: Lease, *, first_seq: int, texts: Sequence[str], now: datetime) -> bool:
-    """Store chunks, numbered from `first_seq`; the first chunk is 1. Return False if the lease is lost.
-
-    Existing chunks stay unchanged, so resending after a broken connection is safe.
-    """
-    # The lock prevents deletion of the build, but not reaping: a chunk written just after a reap belongs to an
-    # attempt that readers no longer show.
+    """See `LogStore.append`."""
+    # The lock keeps the build from being deleted, not from being reaped: a chunk stored after a reaper's change
+    # belongs to an attempt that readers have moved past.
     held = session.scalar(
         select(Build.id)
         .where(Build.id == lease.build_id, Build.status == Status.RUNNING, Build.attempt == lease.attempt)
@@ -61,7 +42,7 @@ def append(session: Session, lease: Lease, *, first_seq: int, texts: Sequence[st
 def read(
     session: Session, build_id: int, *, after: Position = START, limit: int = 200
 ) -> list[tuple[Position, str]]:
-    """Return up to `limit` chunks after a position, in order."""
+    """See `LogStore.read`."""
     rows = session.execute(
         select(LogChunk.attempt, LogChunk.seq, LogChunk.text)
         .where(LogChunk.build_id == build_id, tuple_(LogChunk.attempt, LogChunk.seq) > tuple_(*after))
@@ -72,7 +53,7 @@ def read(
 
 
 def last_position(session: Session, build_id: int) -> Position:
-    """Return the position of the last chunk, or START if the log is empty."""
+    """See `LogStore.last_position`."""
     row = session.execute(
         select(LogChunk.attempt, LogChunk.seq)
         .where(LogChunk.build_id == build_id)
@@ -83,7 +64,7 @@ def last_position(session: Session, build_id: int) -> Position:
 
 
 def tail(session: Session, build_id: int, *, limit: int = 4) -> str:
-    """Return the last `limit` chunks of the newest attempt's log as one text."""
+    """See `LogStore.tail`."""
     end = last_position(session, build_id)
     rows = session.scalars(
         select(LogChunk.text)
@@ -92,3 +73,43 @@ def tail(session: Session, build_id: int, *, limit: int = 4) -> str:
         .limit(limit)
     )
     return "".join(reversed(rows.all()))
+
+
+def remove(session: Session, build_ids: Sequence[int]) -> None:
+    """See `LogStore.remove`."""
+    session.execute(delete(LogChunk).where(LogChunk.build_id.in_(build_ids)))
+
+
+class DatabaseLogStore:
+    """Keeps logs in the table `log_chunk`; each call is a transaction of its own."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def append(self, lease: Lease, *, first_seq: int, texts: Sequence[str], now: datetime) -> bool:
+        with _translated_errors(), self._database.write() as session:
+            return append(session, lease, first_seq=first_seq, texts=texts, now=now)
+
+    def read(self, build_id: int, *, after: Position = START, limit: int = 200) -> list[tuple[Position, str]]:
+        with _translated_errors(), self._database.read() as session:
+            return read(session, build_id, after=after, limit=limit)
+
+    def last_position(self, build_id: int) -> Position:
+        with _translated_errors(), self._database.read() as session:
+            return last_position(session, build_id)
+
+    def tail(self, build_id: int, *, limit: int = 4) -> str:
+        with _translated_errors(), self._database.read() as session:
+            return tail(session, build_id, limit=limit)
+
+    def remove(self, build_ids: Sequence[int]) -> None:
+        with _translated_errors(), self._database.write() as session:
+            remove(session, build_ids)
+
+
+@contextmanager
+def _translated_errors() -> Iterator[None]:
+    try:
+        yield
+    except SQLAlchemyError as exc:
+        raise LogStoreUnavailable(type(exc).__name__) from exc

@@ -7,8 +7,8 @@ import threading
 import click
 
 from builder.errors import InfrastructureError
+from builder.main import serve
 from builder.settings import BuilderSettings
-from builder.worker import serve
 from db.database import Database
 from repo2hub.output import structured_logging
 from repo2hub.output.errors import CommandFailed

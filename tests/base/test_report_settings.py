@@ -36,7 +36,9 @@ def test_a_web_host_needs_neither_token_nor_key(environment: pytest.MonkeyPatch)
         BuilderSettings.load()
     given(environment, GITHUB_APP_ID="4711")
     assert WebSettings.load().channels == (GITHUB_STATUS,)
-    with pytest.raises(SettingsError, match=r"^REPO2HUB_GITHUB_APP_PRIVATE_KEY: the App needs"):
+    with pytest.raises(
+        SettingsError, match=r"^REPO2HUB_GITHUB_APP_PRIVATE_KEY: required with REPO2HUB_GITHUB_APP"
+    ):
         BuilderSettings.load()
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from base.sanitize import one_line, remove_controls, sanitize_for_page
-from builder.logs.output import Masker
+from builder.logs.masking import Masker
 from repo2hub.output import terminal
 from repo2hub_launcher.spawning import prepare_image
 from tests.conftest import ROOT

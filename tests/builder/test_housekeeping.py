@@ -8,12 +8,14 @@ import pytest
 from sqlalchemy import func, select
 
 from base.report_channels import GITHUB_STATUS
-from builder.build import BuilderContext
+from builder.context import BuilderContext
 from builder.settings import BuilderSettings
 from builder.worker import Worker
 from db.database import Database
 from db.queue import enqueue, outbox, transitions
+from db.queue.database_wake_up import database_wake_up
 from db.records import repositories
+from db.records.logs import DatabaseLogStore
 from db.report_model import Report
 from db.status import Trigger
 from tests.conftest import COMMIT, NOW, RECIPE
@@ -43,13 +45,15 @@ def test_a_builder_that_tells_nobody_removes_old_reports(
             report.settled_at, report.due_at, report.outcome = NOW - 2 * outbox.KEPT_FOR, None, "delivered"
     web.dispose()
     assert reports(database) == len(told) == 2
-    tools, stop = BuilderContext.of(BuilderSettings(data_dir=tmp_path / "data"), {}), threading.Event()
-    worker = threading.Thread(target=Worker(tools, database, stop).serve)
+    context, stop = BuilderContext.of(BuilderSettings(data_dir=tmp_path / "data"), {}), threading.Event()
+    log_store, wake_up = DatabaseLogStore(database), database_wake_up(database)
+    worker = threading.Thread(target=Worker(context, database, log_store, wake_up, stop).serve)
     worker.start()
     until = time.monotonic() + 60
     while reports(database) and time.monotonic() < until:
         time.sleep(0.05)
     stop.set()
     worker.join(timeout=60)
-    tools.workspaces.close()
+    wake_up.close()
+    context.workspaces.close()
     assert reports(database) == 0

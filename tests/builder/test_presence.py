@@ -7,7 +7,7 @@ from pathlib import Path
 from sqlalchemy import select
 from structlog.testing import capture_logs
 
-from builder.build import BuilderContext
+from builder.context import BuilderContext
 from builder.housekeeping import Housekeeping
 from builder.presence import Presence
 from builder.settings import BuilderSettings
@@ -22,17 +22,17 @@ def names(database: Database) -> set[str]:
         return {one.name for one in builders.list_recent(session, datetime.now(UTC))}
 
 
-def tools(folder: Path) -> BuilderContext:
+def context_of(folder: Path) -> BuilderContext:
     return BuilderContext.of(BuilderSettings(data_dir=folder, worker_name="host"), {})
 
 
 def test_a_worker_says_that_it_lives_and_leaves_when_it_is_stopped(database: Database) -> None:
     ours = Presence("worker-1", 3, database)
-    ours.say()
+    ours.announce()
     with database.read() as session:
         said = session.get_one(Builder, "worker-1")
     assert said.slots == 3 and said.version and said.started_at <= said.seen_at
-    ours.say()  # too soon to be written again
+    ours.announce()  # too soon to be written again
     with database.read() as session:
         assert session.get_one(Builder, "worker-1").seen_at == said.seen_at
     ours.leave()
@@ -41,24 +41,24 @@ def test_a_worker_says_that_it_lives_and_leaves_when_it_is_stopped(database: Dat
 
 
 def test_builders_on_hosts_of_one_name_are_two(database: Database, tmp_path: Path) -> None:
-    both = tools(tmp_path / "a"), tools(tmp_path / "b")
+    both = context_of(tmp_path / "a"), context_of(tmp_path / "b")
     for one in both:
         assert one.worker.startswith("host-")
-        Presence(one.worker, 1, database, replaces=one.killed_workers).say()
+        Presence(one.worker, 1, database, replaces=one.killed_workers).announce()
     assert names(database) == {one.worker for one in both} and len(names(database)) == 2
     for one in both:
         one.workspaces.close()
 
 
 def test_a_builder_takes_the_place_of_one_that_was_killed(database: Database, tmp_path: Path) -> None:
-    first, second = tools(tmp_path), tools(tmp_path)
+    first, second = context_of(tmp_path), context_of(tmp_path)
     for one in (first, second):
-        Presence(one.worker, 1, database, replaces=one.killed_workers).say()
+        Presence(one.worker, 1, database, replaces=one.killed_workers).announce()
     assert names(database) == {first.worker, second.worker}
     os.close(first.workspaces._lock)  # as the end of its process does
-    third = tools(tmp_path)
+    third = context_of(tmp_path)
     assert third.killed_workers == [first.worker]
-    Presence(third.worker, 1, database, replaces=third.killed_workers).say()
+    Presence(third.worker, 1, database, replaces=third.killed_workers).announce()
     assert names(database) == {second.worker, third.worker}
     for one in (second, third):
         one.workspaces.close()
@@ -78,7 +78,7 @@ def test_a_database_that_is_away_does_not_stop_a_worker(tmp_path: Path) -> None:
     without_tables = Database(f"sqlite:///{tmp_path / 'empty.db'}")
     ours = Presence("worker-1", 1, without_tables)
     with capture_logs() as logged:
-        ours.say()
+        ours.announce()
         ours.leave()
         Housekeeping(without_tables).clean_up()
     without_tables.dispose()

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from flask import Blueprint, Response, request
 
+from db.log_store import Position, parse_position
 from db.records import logs
-from db.records.logs import Position
 from webhook.access.auth import Guard
 from webhook.access.concurrency_limit import LimitReached
 from webhook.builds.json_types import MAX_ATTEMPT, BuildPath, LogQuery
@@ -75,7 +75,7 @@ def _requested_position() -> Position | None:
     """Return the position to resume from, which a reconnecting browser sends as Last-Event-ID."""
     position = request.headers.get("Last-Event-ID") or request.args.get("after")
     try:
-        return None if position is None else logs.parse_position(position)
+        return None if position is None else parse_position(position)
     except ValueError as exc:
         raise HttpError(422, "bad_position", f"{str(exc).capitalize()}.") from exc
 

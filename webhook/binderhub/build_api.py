@@ -20,9 +20,9 @@ from typing_extensions import TypedDict  # pydantic needs this one before Python
 from werkzeug.routing import BaseConverter, PathConverter
 
 from base.repository_names import GITHUB, provider_of
+from db.log_store import START
 from db.records import builds
 from db.records.build_fields import utc_isoformat
-from db.records.logs import START
 from db.status import EnqueueOutcome, HeartbeatResult, Trigger
 from webhook.access.allowed_repositories import check_allowed
 from webhook.access.auth import Guard

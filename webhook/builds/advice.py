@@ -130,6 +130,7 @@ ADVICE: dict[str, Advice] = {
         "Check the builder's connection to GitHub and the output of git in its log, then rebuild."
     ),
     "token_refused": _admin("Set REPO2HUB_GITHUB_TOKEN to a valid token with read access to the repository."),
+    "unknown": _admin("Check the log below and the log of the builder."),
     "internal_error": _admin("Check the log of the builder, and report the error."),
     "lost": _admin(
         "Check the builder: it crashed or lost its connection on every attempt, often for lack of memory."
@@ -140,7 +141,7 @@ _BY_REASON = {
     Reason.USER_ERROR: _owner("Fix the error in the last lines of the log, and push."),
     Reason.TIME_LIMIT: ADVICE["time_limit"],
     Reason.MEMORY_LIMIT: ADVICE["out_of_memory"],
-    Reason.INFRASTRUCTURE: _admin("Check the log below and the log of the builder."),
+    Reason.INFRASTRUCTURE: ADVICE["unknown"],
     Reason.LOST: ADVICE["lost"],
 }
 

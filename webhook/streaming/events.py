@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
-from db.records.logs import Position
+from db.log_store import Position
 
 StreamEnd = Literal["ended", "closing"]
 """Whether the build has ended, or only this stream."""

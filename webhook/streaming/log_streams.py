@@ -15,9 +15,9 @@ from typing import Any, ParamSpec, TypeVar
 from sqlalchemy.orm import Session
 
 from db.database import Database
+from db.log_store import Position
 from db.models import Build
 from db.records import builds, logs
-from db.records.logs import Position
 from db.status import FINAL, Status
 from webhook.access.concurrency_limit import ConcurrencyLimit
 from webhook.access.permissions import User, may_see

@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 
-from db.records.logs import Position
+from db.log_store import Position
 from webhook.streaming.events import BuildSnapshot, LogChunk, StreamEnd, StreamFormat, StreamItem
 
 BACKLOG = 500

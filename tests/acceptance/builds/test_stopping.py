@@ -49,7 +49,7 @@ def test_cancelling_while_the_base_image_is_pulled(
         image = f"{registry.url.removeprefix('http://')}/base:1"
         service = start_service(BASE_IMAGE=image)
         build_id = service.push(repository.full_name, repository.commit({"README.md": "x"}))["build"]
-        service.wait_for_log(build_id, f"pulling the base image {image}")
+        service.wait_for_log(build_id, f"pulling base image {image}")
         service.post(f"builds/{build_id}/cancel")
         build = service.wait_for(build_id)
         assert (build["status"], build["reason"]) == ("cancelled", "requested")

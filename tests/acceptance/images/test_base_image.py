@@ -14,8 +14,7 @@ import pytest
 from builder.buildpacks.uv_cache import cache_id
 from builder.child_process import StopSignal
 from builder.engine import base_image as base_images
-from builder.engine import docker_subprocess
-from builder.engine.base_image import PreparedBase
+from builder.engine.docker_subprocess import DockerSubprocess
 from builder.errors import InfrastructureError
 from tests.acceptance.ask_image import ask, python
 from tests.acceptance.images.test_uv_images import Images
@@ -100,19 +99,10 @@ def test_a_missing_image_is_pulled_by_a_process_and_the_log_shows_the_progress(
 ) -> None:
     assert base_images.find_prepared(engine, far_image, None) is None
     log: list[str] = []
-    said = docker_subprocess.run(
-        "builder.engine.base_image",
-        *(far_image, ""),
-        environ=os.environ,
-        cwd=tmp_path,
-        write=log.append,
-        stop=StopSignal(),
-        limit=300,
-        error_for=base_images.unusable_error,
-    )
-    assert log[0] == f"[repo2hub] pulling the base image {far_image}"
+    child = DockerSubprocess(os.environ, tmp_path, write=log.append, stop=StopSignal(), timeout=300)
+    pulled = base_images.prepare_in_child(child, far_image, None)
+    assert log[0] == f"[repo2hub] pulling base image {far_image}"
     assert [line for line in log if line.endswith(": Pull complete")]
-    pulled = base_images.remember(PreparedBase(**said))
     assert pulled.python_version == base_images.prepare(engine, base_image, None).python_version
     assert base_images.find_prepared(engine, far_image, None) == pulled
 
@@ -133,7 +123,7 @@ def test_an_image_with_an_incomplete_python_counts_as_one_without(
 
 
 def test_an_unavailable_base_image_is_for_the_admin_to_fix(engine: docker.DockerClient) -> None:
-    with pytest.raises(InfrastructureError, match=r"127\.0\.0\.1:1/nosuch:1 cannot be had"):
+    with pytest.raises(InfrastructureError, match=r"cannot pull 127\.0\.0\.1:1/nosuch:1"):
         base_images.prepare(engine, "127.0.0.1:1/nosuch:1", None)
 
 

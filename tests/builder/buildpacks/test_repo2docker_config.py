@@ -126,8 +126,8 @@ def test_with_uv_alone_what_it_cannot_take_ends_with_the_file_that_asks(recipe: 
     last = json.loads(done.stderr.splitlines()[-1])
     assert last["phase"] == "failed"
     assert last["message"] == (
-        "Error during build: environment.yml asks for conda packages: "
-        "this service builds Python packages with uv only (REPO2HUB_BUILDPACKS=uv)."
+        "Error during build: environment.yml needs conda packages. "
+        "This service only builds Python packages with uv (REPO2HUB_BUILDPACKS=uv)."
     )
 
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.build import BuilderContext, Job
 from builder.buildpacks import uv_detect, uv_requirements
 from builder.buildpacks.uv_buildpack import UvBuildPack
 from builder.buildpacks.uv_cache import cache_id
+from builder.context import BuilderContext
 from builder.settings import BuilderSettings
 
 CACHE = "uv-0123456789abcdef"
@@ -40,17 +40,17 @@ def dockerfile(**changes: Any) -> str:
     return buildpack(**changes).render({"NB_UID": "1000", "NB_USER": "jovyan"})
 
 
-PACKAGE = '[build-system]\nrequires = ["setuptools"]\n[project]\nname = "x"\nversion = "1"\n'
+PACKAGE = '[build-system]\nrequires = ["setupcontext"]\n[project]\nname = "x"\nversion = "1"\n'
 
 
 @pytest.mark.parametrize(
     ("path", "content"),
     [
-        ("README.md", "a repository that asks for nothing"),
+        ("README.md", "a repository that needs nothing"),
         ("requirements.txt", "numpy"),
         ("pyproject.toml", PACKAGE),
         ("pyproject.toml", PACKAGE + 'requires-python = ">=3.11.4"'),
-        ("setup.py", "from setuptools import setup"),
+        ("setup.py", "from setupcontext import setup"),
         ("runtime.txt", "python-3.11\n"),
         ("runtime.txt", "python-3\n"),
         ("runtime.txt", "python-3.11-2024-06-01\n"),
@@ -69,24 +69,24 @@ def test_a_repository_of_python_packages_is_taken(path: str, content: str) -> No
 @pytest.mark.parametrize(
     ("path", "content", "names"),
     [
-        ("environment.yml", "", "environment.yml asks for conda packages"),
-        ("environment.yaml", "", "environment.yaml asks for conda packages"),
-        ("binder/environment.yml", "", "binder/environment.yml asks for conda packages"),
-        ("Pipfile", "", "Pipfile asks for pipenv"),
-        ("Pipfile.lock", "{}", "Pipfile.lock asks for pipenv"),
-        ("Project.toml", "", "Project.toml asks for Julia"),
-        ("JuliaProject.toml", "", "JuliaProject.toml asks for Julia"),
-        ("REQUIRE", "", "REQUIRE asks for Julia"),
-        ("default.nix", "", "default.nix asks for Nix"),
-        ("install.R", "", "install.R asks for R"),
-        ("DESCRIPTION", "", "DESCRIPTION asks for R"),
-        ("runtime.txt", "r-4.3-2024-06-01", "runtime.txt asks for 'r'"),
-        ("runtime.txt", "python-3.9", "runtime.txt asks for Python '3.9', and the base image has 3.11"),
-        ("runtime.txt", "python-2.7", "runtime.txt asks for Python '2.7'"),
+        ("environment.yml", "", "environment.yml needs conda packages"),
+        ("environment.yaml", "", "environment.yaml needs conda packages"),
+        ("binder/environment.yml", "", "binder/environment.yml needs conda packages"),
+        ("Pipfile", "", "Pipfile needs pipenv"),
+        ("Pipfile.lock", "{}", "Pipfile.lock needs pipenv"),
+        ("Project.toml", "", "Project.toml needs Julia"),
+        ("JuliaProject.toml", "", "JuliaProject.toml needs Julia"),
+        ("REQUIRE", "", "REQUIRE needs Julia"),
+        ("default.nix", "", "default.nix needs Nix"),
+        ("install.R", "", "install.R needs R"),
+        ("DESCRIPTION", "", "DESCRIPTION needs R"),
+        ("runtime.txt", "r-4.3-2024-06-01", "runtime.txt needs 'r'"),
+        ("runtime.txt", "python-3.9", "runtime.txt needs Python '3.9', but the base image has 3.11"),
+        ("runtime.txt", "python-2.7", "runtime.txt needs Python '2.7'"),
         (
             "pyproject.toml",
             '[project]\nrequires-python = ">=3.12"',
-            "pyproject.toml asks for Python '>=3.12'",
+            "pyproject.toml needs Python '>=3.12'",
         ),
         (
             "requirements.txt",
@@ -167,7 +167,9 @@ def test_a_link_that_leaves_the_repository_is_an_error_and_is_not_read(path: str
     secret.write_text("python-3.11-the-secret")
     Path(path).parent.mkdir(exist_ok=True)
     Path(path).symlink_to(secret)
-    with pytest.raises(uv_detect.InvalidRepository, match="symbolic link that leaves") as caught:
+    with pytest.raises(
+        uv_detect.InvalidRepository, match="symbolic link to a place outside the repository"
+    ) as caught:
         buildpack().detect()
     assert "the-secret" not in str(caught.value)
 
@@ -175,7 +177,7 @@ def test_a_link_that_leaves_the_repository_is_an_error_and_is_not_read(path: str
 def test_a_binder_folder_that_is_a_link_out_of_the_repository_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     Path("binder").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(uv_detect.InvalidRepository, match="symbolic link that leaves"):
+    with pytest.raises(uv_detect.InvalidRepository, match="symbolic link to a place outside the repository"):
         buildpack().detect()
 
 
@@ -337,11 +339,11 @@ def test_a_short_key_is_refused() -> None:
 
 
 def test_only_a_repositorys_own_branches_and_tags_share_its_cache(tmp_path: Path) -> None:
-    tools = BuilderContext.of(BuilderSettings(data_dir=tmp_path), {})
-    tools.workspaces.close()
+    context = BuilderContext.of(BuilderSettings(data_dir=tmp_path), {})
+    context.workspaces.close()
 
     def cache(ref: str, commit: str = "a" * 40) -> str:
-        return tools.cache_id(Job(1, 1, "org/repo", commit, ref))
+        return context.cache_id("org/repo", ref, commit)
 
     shared = cache("refs/heads/main")
     assert shared == cache("refs/heads/dev", "b" * 40) == cache("refs/tags/v1")

@@ -9,7 +9,8 @@ import docker
 import pytest
 
 from builder.child_process import StopSignal
-from builder.engine import base_image, docker_subprocess
+from builder.engine import base_image
+from builder.engine.docker_subprocess import DockerSubprocess
 from builder.errors import InfrastructureError, Stopped, StopReason
 from tests.support.stand_in import Answer, Asked, StandIn
 
@@ -56,17 +57,14 @@ def make(folder: Path, pull: Answer, log: list[str]) -> None:
     """Let a child process make a base image."""
     stop = StopSignal()
     with Engine(pull, stop) as engine:
-        docker_subprocess.run(
-            "builder.engine.base_image",
-            "org/base:1",
-            "",
-            environ={**os.environ, "DOCKER_HOST": engine.url.replace("http", "tcp")},
-            cwd=folder,
+        child = DockerSubprocess(
+            {**os.environ, "DOCKER_HOST": engine.url.replace("http", "tcp")},
+            folder,
             write=log.append,
             stop=stop,
-            limit=60,
-            error_for=base_image.unusable_error,
+            timeout=60,
         )
+        base_image.prepare_in_child(child, "org/base:1", None)
 
 
 @pytest.mark.slow
@@ -78,7 +76,7 @@ def test_a_build_can_be_stopped_while_its_base_image_is_pulled(tmp_path: Path) -
 @pytest.mark.slow
 def test_a_pull_that_fails_is_told_as_the_registry_tells_it(tmp_path: Path) -> None:
     log: list[str] = []
-    with pytest.raises(InfrastructureError, match="org/base:1 cannot be had: manifest unknown") as raised:
+    with pytest.raises(InfrastructureError, match="cannot pull org/base:1: manifest unknown") as raised:
         make(tmp_path, Answer(body={"error": "manifest unknown"}), log)
-    assert log == ["[repo2hub] pulling the base image org/base:1"]
+    assert log == ["[repo2hub] pulling base image org/base:1"]
     assert raised.value.cause == "base_image_unusable"

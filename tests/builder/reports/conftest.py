@@ -11,7 +11,8 @@ from pydantic import SecretStr
 from sqlalchemy import select
 
 from base.report_channels import GITHUB_STATUS
-from builder.reports.dispatch import ChannelDispatcher, notifiers
+from builder.reports.channels import notifiers
+from builder.reports.dispatch import ChannelDispatcher
 from builder.settings import BuilderSettings
 from db.database import Database
 from db.models import Repository

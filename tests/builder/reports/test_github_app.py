@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from base.settings import SettingsError
 from builder.reports.github_status import GitHubStatusNotifier
-from builder.reports.http_client import HttpClient, PermanentNotifyError, TransientNotifyError
+from builder.reports.http_client import HttpClient
+from builder.reports.notifier import PermanentNotifyError, TransientNotifyError
 from builder.settings import BuilderSettings
 from db.models import Build, Repository
 from db.report_model import Report
@@ -81,7 +82,7 @@ def test_one_token_serves_until_shortly_before_its_end(
     notify(teller)
     clock.now += timedelta(minutes=2)
     # The stand-in's own clock stands still, so only the age that the teller sees matters.
-    with pytest.raises(PermanentNotifyError, match="refused the App"):
+    with pytest.raises(PermanentNotifyError, match="rejected the App"):
         notify(teller)  # its JWT lies in the future of the stand-in
     assert paths(github)[3:] == [STATUS, TOKENS]
 
@@ -139,7 +140,10 @@ def test_a_token_that_is_refused_before_its_time_is_renewed_once(
     ("answers", "words"),
     [
         ([Answer(404), Answer(404)], "not installed on Org/Repo"),
-        ([Answer(422, {"message": "The permissions requested are not granted"})], "grant it Commit statuses"),
+        (
+            [Answer(422, {"message": "The permissions requested are not granted"})],
+            "grant it the permission Commit statuses",
+        ),
         ([Answer(403, {"message": "This installation has been suspended"})], "has been suspended"),
         ([Answer(401, {"message": "Expired"})], "machine's clock"),
     ],
@@ -185,5 +189,5 @@ def test_a_key_of_another_kind_is_refused_and_not_quoted(monkeypatch: pytest.Mon
         monkeypatch.setenv("REPO2HUB_GITHUB_APP_PRIVATE_KEY", wrong)
         with pytest.raises(SettingsError) as caught:
             BuilderSettings.load()
-        assert str(caught.value).startswith("REPO2HUB_GITHUB_APP_PRIVATE_KEY: it is no RSA private key")
+        assert str(caught.value).startswith("REPO2HUB_GITHUB_APP_PRIVATE_KEY: not an RSA private key")
         assert (wrong[30:60] or wrong) not in str(caught.value)

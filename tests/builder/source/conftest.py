@@ -51,9 +51,9 @@ class Checkout:
             into,
             access=access,
             stop=self.stop,
-            on_line=self.lines.append,
-            total_limit=limit,
-            idle_limit=60,
+            write=self.lines.append,
+            timeout=limit,
+            idle_timeout=60,
         )
         return into
 

@@ -201,14 +201,14 @@ def test_another_server_s_redirect_is_not_followed_but_explained(
     gitlab.redirect("a/b", f"{github.url}/org/internal")
     error = failure(checkout, "a/b", commit, elsewhere=gitlab.url)
     assert isinstance(error, UserError) and error.cause == "repository_moved"
-    assert "leads on to another address" in error.message
+    assert "redirects to another address" in error.message
     assert github.requests == []
 
 
 def test_a_missing_repository_of_another_server_needs_no_token(gitlab: GitServer, checkout: Checkout) -> None:
     error = failure(checkout, "a/nosuch", UNKNOWN, elsewhere=gitlab.url)
     assert isinstance(error, UserError) and error.cause == "repository_not_found"
-    assert "only public ones" in error.message and "TOKEN" not in error.message
+    assert "only public repositories of this server" in error.message and "TOKEN" not in error.message
 
 
 def test_git_goes_to_the_address_that_was_looked_at_and_asks_for_no_other(github: GitServer) -> None:
@@ -261,7 +261,7 @@ def test_a_private_repository_without_a_token_looks_like_a_missing_one(
     commit = github.create("org/secret", token=TOKEN).commit({"a": "x"})
     error = failure(checkout, "org/secret", commit)
     assert isinstance(error, UserError) and error.cause == "repository_not_found"
-    assert "needs REPO2HUB_GITHUB_TOKEN" in error.message
+    assert "to build a private repository, an admin sets REPO2HUB_GITHUB_TOKEN" in error.message
 
 
 def test_a_wrong_token_is_the_admins_to_mend(github: GitServer, checkout: Checkout) -> None:
@@ -300,7 +300,7 @@ def test_a_fetch_can_be_stopped(github: GitServer, checkout: Checkout) -> None:
 
 def test_the_time_limit_that_is_named_is_the_whole_one(github: GitServer, checkout: Checkout) -> None:
     commit = github.create("org/repo").commit({"a": "x"})
-    with pytest.raises(UserError, match=r"longer than 0\.001 s"):
+    with pytest.raises(UserError, match=r"stopped after 0\.001 s"):
         checkout("org/repo", commit, limit=0.001)
 
 

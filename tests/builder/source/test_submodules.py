@@ -108,7 +108,7 @@ def test_a_submodule_s_redirect_is_not_followed(
         checkout.hosts = (evil.url,)
         error = failure(checkout, "org/repo", with_submodule(github, f"{evil.url}/org/lib", lib))
     assert isinstance(error, UserError) and error.cause == "submodule_not_found"
-    assert "leads on to another address" in error.message
+    assert "A submodule's URL redirects" in error.message
     assert internal.requests == []
 
 

@@ -39,9 +39,9 @@ def hostile(tmp_path: Path) -> Path:
             folder,
             access=access,
             stop=stop,
-            on_line=lines.append,
-            total_limit=60,
-            idle_limit=60,
+            write=lines.append,
+            timeout=60,
+            idle_timeout=60,
         )
     return folder
 

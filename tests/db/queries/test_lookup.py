@@ -7,6 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from db.database import Database
+from db.log_store import START, Position
 from db.models import Build, Repository
 from db.queries import lookup
 from db.queue.enqueue import Enqueued
@@ -85,10 +86,10 @@ def test_a_log_ends_at_the_last_chunk_of_its_newest_attempt(
     database: Database, lease: Lease, enqueue: Callable[..., Enqueued]
 ) -> None:
     with database.write() as session:
-        assert logs.last_position(session, lease.build_id) == logs.START
+        assert logs.last_position(session, lease.build_id) == START
         logs.append(session, lease, first_seq=1, texts=["a", "b"], now=NOW)
     with database.read() as session:
-        assert logs.last_position(session, lease.build_id) == logs.Position(1, 2)
+        assert logs.last_position(session, lease.build_id) == Position(1, 2)
 
 
 def test_a_read_that_fails_is_the_databases_error_and_leaves_nothing_broken_behind(

@@ -185,9 +185,9 @@ def test_a_build_that_failed_says_why_and_what_to_do(see: See, records: Records)
     good = records.push("1" * 40)
     records.succeed(good)
     build = records.push("2" * 40)
-    records.fail(build, "There is no Python package numppy: check how its name is spelt.", log=["#1 line\n"])
+    records.fail(build, "Python package numppy not found. Check its spelling.", log=["#1 line\n"])
     page = see(f"/builds/{build}").text
-    assert "There is no Python package numppy" in page
+    assert "Python package numppy not found" in page
     assert "How to fix it (repository owner):" in page and "Check the package name" in page
     assert f"Last success #{good}" in page and "Rebuild" in page and ">Launch<" not in page
     assert "#1 line" in page  # for who has no JavaScript

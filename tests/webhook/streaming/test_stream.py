@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 import pytest
 
 from db.database import Database
+from db.log_store import START, Position
 from db.models import Build
 from db.queue import transitions
 from db.queue.transitions import BuildResult
 from db.records import logs
-from db.records.logs import Position
 from db.status import Lease, Phase, Reason, Status
 from repo2hub.client.service import Event
 from tests.conftest import NOW
@@ -167,7 +167,7 @@ def test_a_late_viewer_gets_the_newest_attempt_unless_it_asks_for_all(
         logs.append(session, second, first_seq=1, texts=["second\n"], now=NOW)
         transitions.finish(session, second, BuildResult(Status.SUCCEEDED), now=NOW)
     assert log_texts(_events(_open(streams, running_build))) == ["second\n"]
-    everything = _events(_open(streams, running_build, logs.START))
+    everything = _events(_open(streams, running_build, START))
     assert log_texts(everything) == ["first\n", "second\n"]
     assert [event.name for event in everything][:3] == ["log", "attempt", "log"]
 
@@ -231,10 +231,10 @@ async def _nothing(_position: Position) -> list[StreamItem]:
 
 
 def test_a_slow_viewers_buffer_stays_small() -> None:
-    viewer = Viewer(logs.START, API, _nothing)
+    viewer = Viewer(START, API, _nothing)
     for seq in range(1, 10 * BACKLOG):
         viewer.offer([StreamItem(LogChunk(Position(1, seq), "x", None))])
-        viewer.offer([StreamItem(BuildSnapshot({}, False, logs.START))])
+        viewer.offer([StreamItem(BuildSnapshot({}, False, START))])
         assert len(viewer._items) <= BACKLOG
 
 

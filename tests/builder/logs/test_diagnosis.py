@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.errors import InfrastructureError, UserError
-from builder.logs.diagnosis import Diagnosis, diagnose
-from builder.logs.output import parse_line
+from builder.buildpacks.repo2docker import parse_line
+from builder.errors import BuildError, InfrastructureError, UserError
+from builder.logs.diagnosis import diagnose
 from db.status import Reason
 
 FAILURES = Path(__file__).parent / "failures"
@@ -27,7 +27,7 @@ EXPECTED = {
     "command_failed": (
         "command_failed",
         USER,
-        "`echo compiling && exit 7` ended with exit code 7: compiling",
+        "`echo compiling && exit 7` failed with exit code 7: compiling",
     ),
     "command_not_found": ("command_failed", USER, "nosuchcommand: not found"),
     "conflict_pip": ("dependency_conflict", USER, "urllib3==1.20, but requests 2.31.0 depends on urllib3<3"),
@@ -39,11 +39,15 @@ EXPECTED = {
     "copy_missing": ("file_not_found", USER, "nosuch.txt"),
     "dockerfile_empty": ("dockerfile_syntax", USER, "empty"),
     "dockerfile_syntax": ("dockerfile_syntax", USER, "line 2: unknown instruction: RNU"),
-    "engine_no_space": ("no_space", INFRASTRUCTURE, "disk is full"),
+    "engine_no_space": ("no_space", INFRASTRUCTURE, "no disk space left"),
     "engine_stopped": ("engine_unavailable", INFRASTRUCTURE, "repo2hub doctor"),
     "engine_stopping": ("engine_unavailable", INFRASTRUCTURE, "repo2hub doctor"),
     "engine_unavailable": ("engine_unavailable", INFRASTRUCTURE, "repo2hub doctor"),
-    "environment_yml_indent": ("environment_yml_invalid", USER, "environment.yml is not valid YAML: line 5"),
+    "environment_yml_indent": (
+        "environment_yml_invalid",
+        USER,
+        "found '<block mapping start>' in line 5 (while parsing",
+    ),
     "environment_yml_list": ("environment_yml_invalid", USER, "environment.yml must be a mapping"),
     "environment_yml_syntax": ("environment_yml_invalid", USER, "starts in line 3"),
     "killed": ("out_of_memory", USER, "REPO2HUB_BUILD_MEMORY_LIMIT"),
@@ -55,14 +59,18 @@ EXPECTED = {
     "no_buildpack": ("no_buildpack", USER, "requirements.txt"),
     "package_not_found_pip": ("package_not_found", USER, "nosuchpackage-repo2hub-xyz"),
     "package_not_found_uv": ("package_not_found", USER, "nosuchpackage-repo2hub-xyz"),
-    "postbuild_df": ("postbuild_failed", USER, "postBuild ended with exit code 3"),
+    "postbuild_df": ("postbuild_failed", USER, "postBuild failed with exit code 3"),
     "python_version_pip": ("version_not_found", USER, "numpy==2.5.0"),
     "registry_denied": ("registry_denied", INFRASTRUCTURE, "registry.example/repo2hub"),
     "registry_name": ("registry_unavailable", INFRASTRUCTURE, "no such host"),
     "registry_unavailable": ("registry_unavailable", INFRASTRUCTURE, "connection refused"),
     "require_julia": ("unsupported_buildpack", USER, "Project.toml"),
     "requirement_arg_pip": ("requirements_syntax", USER, "'numpy=1.2'"),
-    "requirements_syntax_pip": ("requirements_syntax", USER, "requirements.txt line 2"),
+    "requirements_syntax_pip": (
+        "requirements_syntax",
+        USER,
+        "requirements.txt has an invalid requirement in line 2",
+    ),
     "requirements_syntax_uv": ("requirements_syntax", USER, "this is not a requirement"),
     "runtime_invalid": ("runtime_txt_invalid", USER, "'x.y.z'"),
     "setup_py": ("package_build_failed", USER, "RuntimeError: setup broken"),
@@ -99,7 +107,7 @@ WRITTEN = {
     ),
     "newer BuildKit, command": (
         '#9 0.1 hello\n#9 ERROR: process "/bin/sh -c exit 7" did not complete successfully: exit code: 7',
-        ("command_failed", USER, "`exit 7` ended with exit code 7: hello"),
+        ("command_failed", USER, "`exit 7` failed with exit code 7: hello"),
     ),
     "newer BuildKit, killed": (
         '#9 ERROR: process "/bin/sh -c x" did not complete successfully: exit code: 137',
@@ -140,18 +148,18 @@ WRITTEN = {
 }
 
 
-def check(diagnosis: Diagnosis, expected: tuple[str, bool, str]) -> None:
+def check(error: BuildError, expected: tuple[str, bool, str]) -> None:
     cause, is_user_error, named = expected
-    assert (diagnosis.cause, diagnosis.is_user_error) == (cause, is_user_error)
-    assert named in diagnosis.message
+    assert (error.cause, isinstance(error, UserError)) == (cause, is_user_error)
+    assert named in error.message
     for unwanted in ("\n", "Traceback", "CalledProcessError", "/venv/", "{", "}"):
-        assert unwanted not in diagnosis.message
-    assert len(diagnosis.message) < 500
+        assert unwanted not in error.message
+    assert len(error.message) < 500
 
 
 @pytest.mark.parametrize("path", sorted(FAILURES.glob("*.txt")), ids=lambda path: path.stem)
 def test_a_real_failure_is_explained_in_one_line(path: Path) -> None:
-    lines = [parse_line(line).text for line in path.read_text().splitlines()]
+    lines = [parse_line(line) for line in path.read_text().splitlines()]
     check(diagnose(lines, 1), EXPECTED[path.stem])
 
 
@@ -172,7 +180,7 @@ def test_another_step_does_not_explain_the_failing_one() -> None:
         "#5 0.2 nothing to say",
         "#5 ERROR: executor failed running [/bin/sh -c guilty]: exit code: 3",
     ]
-    assert diagnose(lines, 1).message == "The command `guilty` ended with exit code 3: nothing to say"
+    assert diagnose(lines, 1).message == "The command `guilty` failed with exit code 3: nothing to say"
 
 
 def test_a_step_cannot_pass_for_the_engine() -> None:
@@ -185,15 +193,18 @@ def test_a_step_cannot_pass_for_the_engine() -> None:
 
 
 def test_memory_has_its_own_reason() -> None:
-    error = Diagnosis("out_of_memory", "x", True).error()
-    assert isinstance(error, UserError) and error.reason is Reason.MEMORY_LIMIT
+    error = diagnose(["#9 0.1 x", "#9 ERROR: executor failed running [x]: exit code: 137"], 1)
+    assert isinstance(error, UserError) and (error.cause, error.reason) == (
+        "out_of_memory",
+        Reason.MEMORY_LIMIT,
+    )
 
 
-def test_a_users_mistake_is_final_and_the_rest_is_tried_again() -> None:
-    is_user_error, other = Diagnosis("a", "b", True).error(), Diagnosis("a", "b", False).error()
-    assert isinstance(is_user_error, UserError) and is_user_error.reason is Reason.USER_ERROR
+def test_a_users_error_is_final_and_any_other_is_retried() -> None:
+    user = diagnose(["Error during build: Found invalid package name A in apt.txt"], 1)
+    other = diagnose(["The buildx plugin must be installed"], 1)
+    assert isinstance(user, UserError) and user.reason is Reason.USER_ERROR
     assert isinstance(other, InfrastructureError) and other.reason is Reason.INFRASTRUCTURE
-    assert (is_user_error.cause, is_user_error.message) == ("a", "b")
 
 
 @pytest.mark.parametrize(

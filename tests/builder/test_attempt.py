@@ -1,17 +1,18 @@
-"""What an attempt writes when its build changed while it worked."""
+"""One attempt at one build, and a request that arrives while it ends."""
 
 from pathlib import Path
 
-from builder.build import BuilderContext
+from builder.attempt import Attempt
 from builder.child_process import StopSignal
+from builder.context import BuilderContext
 from builder.errors import StopReason
 from builder.settings import BuilderSettings
-from builder.worker import Attempt
 from db.database import Database
 from db.models import Build
 from db.queue import enqueue, transitions
 from db.queue.enqueue import RequestFields
 from db.records import builds, repositories
+from db.records.logs import DatabaseLogStore
 from db.status import EnqueueOutcome, Status, Trigger
 from tests.conftest import COMMIT, NOW, RECIPE
 
@@ -38,8 +39,8 @@ def test_a_request_that_comes_when_its_build_was_stopped_to_be_cancelled_is_not_
             enqueue.enqueue_entry(session, repository=repository, now=NOW, **fields).outcome
             is EnqueueOutcome.JOINED
         )
-    tools = BuilderContext.of(BuilderSettings(data_dir=tmp_path), {})
-    Attempt(running, tools, database, stop).run()
-    tools.workspaces.close()
+    context = BuilderContext.of(BuilderSettings(data_dir=tmp_path), {})
+    Attempt(running, context, database, DatabaseLogStore(database), stop).run()
+    context.workspaces.close()
     with database.read() as session:
         assert session.get_one(Build, running.id).status is Status.QUEUED

@@ -9,7 +9,8 @@ from sqlalchemy import delete, update
 
 from base.report_channels import GITHUB_STATUS
 from builder.reports import http_client
-from builder.reports.dispatch import ChannelDispatcher, notifiers
+from builder.reports.channels import notifiers
+from builder.reports.dispatch import ChannelDispatcher
 from builder.settings import BuilderSettings
 from db.database import Database
 from db.models import Build, Repository
@@ -43,8 +44,8 @@ def test_a_commit_hears_of_its_build(
     assert to_github.dispatch_next()
     assert not to_github.dispatch_next()
     assert github.of("Org/Repo", COMMIT) == [
-        ("pending", "The image is being made."),
-        ("success", "The image is ready, after 1 min 12 s."),
+        ("pending", "Building the image."),
+        ("success", "Image ready after 1 min 12 s."),
     ]
     (newest, _) = github.statuses["Org/Repo", COMMIT]
     assert newest["context"] == "repo2hub"
@@ -56,7 +57,7 @@ def test_a_commit_hears_of_its_build(
     ("result", "status"),
     [
         (USER_ERROR, ("failure", "No package is called nump.")),
-        (BuildResult(Status.FAILED, Reason.TIME_LIMIT), ("failure", "The image could not be made.")),
+        (BuildResult(Status.FAILED, Reason.TIME_LIMIT), ("failure", "The build failed.")),
         (BuildResult(Status.FAILED, Reason.LOST, "lost", "Ask an admin."), ("error", "Ask an admin.")),
         (
             BuildResult(Status.CANCELLED, Reason.REQUESTED),
@@ -94,7 +95,7 @@ def test_an_attempt_that_failed_says_that_there_will_be_another(
         lease = Lease(build.id, build.attempt)
         transitions.retry(session, lease, cause="registry", message="The registry is away.", now=clock.now)
     assert to_github.dispatch_next()
-    assert github.of("Org/Repo", COMMIT) == [("pending", "Will be tried again: The registry is away.")]
+    assert github.of("Org/Repo", COMMIT) == [("pending", "Retrying: The registry is away.")]
 
 
 def test_a_limit_delays_everything_and_loses_nothing(
@@ -181,7 +182,7 @@ def test_a_host_that_is_not_there_is_an_outage(
     channel = ChannelDispatcher(GITHUB_STATUS, notifiers(changed, clock)[GITHUB_STATUS], database, clock)
     push()
     assert channel.dispatch_next()
-    assert outcome(database) == (None, "it cannot be reached")
+    assert outcome(database) == (None, "cannot connect to the receiver")
 
 
 @pytest.mark.parametrize("has_arrived", [True, False])
@@ -199,10 +200,10 @@ def test_an_answer_that_never_comes_is_given_up_and_nothing_is_told_twice(
     push()
     github.trouble.append(Answer(hangs=True, after_doing=has_arrived))
     assert to_github.dispatch_next()
-    assert outcome(database) == (None, "it did not answer in time")
+    assert outcome(database) == (None, "the receiver did not answer in time")
     clock.advance(minutes=1)
     assert to_github.dispatch_next()
-    assert github.of("Org/Repo", COMMIT) == [("pending", "The image is being made.")]
+    assert github.of("Org/Repo", COMMIT) == [("pending", "Building the image.")]
     assert outcome(database) == ("delivered", None)
 
 
@@ -227,9 +228,9 @@ def test_a_teller_that_dies_between_telling_and_writing_it_down_does_no_harm(
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (Answer(401, {"message": "Bad credentials"}), "refused the token"),
+        (Answer(401, {"message": "Bad credentials"}), "rejected the token"),
         (Answer(403, {"message": "Resource not accessible"}), "write access to commit statuses"),
-        (Answer(404, {"message": "Not Found"}), "does not reach this repository"),
+        (Answer(404, {"message": "Not Found"}), "has no access to this repository"),
         (Answer(422, {"message": "No commit found for SHA"}), "No commit found for SHA"),
         (Answer(422, ["not", "an", "object"]), "no reason given"),
     ],
@@ -265,7 +266,7 @@ def test_it_is_not_tried_for_longer_than_a_day(
         tries += to_github.dispatch_next()
         clock.advance(minutes=1)
         assert tries < 100
-    assert outcome(database) == ("gave_up", "for a day: GitHub has trouble (503): Unicorn!")
+    assert outcome(database) == ("gave_up", "failed for a day: GitHub answered 503: Unicorn!")
     age = clock.now - reports(database)[0].created_at
     assert timedelta(days=1) < age < timedelta(days=1, hours=1)
 
@@ -329,7 +330,7 @@ def test_a_push_that_finds_its_image_has_its_commit_told(
 ) -> None:
     found(database, repository, clock.now)
     assert to_github.dispatch_next()
-    assert github.of("Org/Repo", COMMIT) == [("success", "The image is ready, after 1 min 12 s.")]
+    assert github.of("Org/Repo", COMMIT) == [("success", "Image ready after 1 min 12 s.")]
     assert github.statuses["Org/Repo", COMMIT][0]["target_url"].endswith(f"/builds/{image}")
     assert not to_github.dispatch_next()
     assert reports(database, "notify:") == []  # nothing has happened to the build

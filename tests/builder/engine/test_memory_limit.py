@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 
 from builder.engine import memory_limit
 from builder.errors import InfrastructureError
+from builder.main import serve
 from builder.settings import BuilderSettings
-from builder.worker import serve
 from db.database import Database
 from repo2hub.cli import main
 from tests.support.stand_in import Answer, Asked, StandIn

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from builder.child_process import StopSignal
-from builder.engine import base_image, docker_subprocess, registry
+from builder.engine import base_image, docker_registry
+from builder.engine.docker_subprocess import DockerSubprocess
 from builder.errors import InfrastructureError
 from tests.support.stand_in import Answer, Asked, StandIn
 
@@ -24,7 +25,12 @@ class SlowEngine(StandIn):
 @pytest.mark.parametrize(
     ("module", "arguments", "error_for", "cause"),
     [
-        ("builder.engine.registry", ("org/image:1",), registry.error_for, "registry_unavailable"),
+        (
+            "builder.engine.docker_registry",
+            ("org/image:1",),
+            docker_registry.push_error,
+            "registry_unavailable",
+        ),
         ("builder.engine.base_image", ("org/base:1", ""), base_image.unusable_error, "base_image_unusable"),
     ],
 )
@@ -39,14 +45,12 @@ def test_a_registry_that_takes_too_long_is_no_commits_fault(
         SlowEngine() as engine,
         pytest.raises(InfrastructureError, match=r"longer than 3 s \(REPO2HUB_BUILD_TIMEOUT\)") as raised,
     ):
-        docker_subprocess.run(
-            module,
-            *arguments,
-            environ={**os.environ, "DOCKER_HOST": engine.url.replace("http", "tcp")},
-            cwd=tmp_path,
+        child = DockerSubprocess(
+            {**os.environ, "DOCKER_HOST": engine.url.replace("http", "tcp")},
+            tmp_path,
             write=lambda _: None,
             stop=StopSignal(),
-            limit=3,
-            error_for=error_for,
+            timeout=3,
         )
+        child.run(module, *arguments, error_for=error_for)
     assert raised.value.cause == cause
