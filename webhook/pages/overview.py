@@ -1,4 +1,4 @@
-"""What the overview for admins shows."""
+"""Collect the figures of the overview for admins."""
 
 import math
 from collections import Counter
@@ -22,7 +22,7 @@ _CAUSES = 6
 
 
 class RecentBuilds(NamedTuple):
-    """How the builds of the last days went; cancelled ones count neither way."""
+    """Figures of recent builds; cancelled ones count neither as success nor as failure."""
 
     ended: int
     ready: int
@@ -34,13 +34,13 @@ class RecentBuilds(NamedTuple):
 
     @property
     def success(self) -> float | None:
-        """The share of builds that made an image, in per cent."""
+        """Percentage of successful builds; None if there are none."""
         judged = self.ready + self.failed
         return 100 * self.ready / judged if judged else None
 
 
 def collect(session: Session, now: datetime) -> dict[str, Any]:
-    """Read the figures."""
+    """Return the context of the overview template."""
     running = history.list_running(session)
     by_worker: dict[str, list[Any]] = {}
     for build in running:
@@ -80,7 +80,7 @@ def summarize_builds(ended: Sequence[EndedBuild]) -> RecentBuilds:
 
 
 def percentile(ascending: Sequence[float], of: int) -> float | None:
-    """Return the value that `of` per cent are not above (nearest rank), or None where there is none."""
+    """Return a percentile by the nearest-rank method; None for an empty sequence."""
     if not ascending:
         return None
     return ascending[max(0, math.ceil(len(ascending) * of / 100) - 1)]

@@ -1,4 +1,4 @@
-"""What the page of a repository shows."""
+"""Collect what the page of a repository shows."""
 
 from datetime import datetime
 from typing import Any
@@ -19,7 +19,7 @@ _DELIVERIES = 12
 def collect(
     session: Session, read_access: ReadAccess, repository: Repository, now: datetime
 ) -> dict[str, Any]:
-    """Read the refs, the builds with their chart, and the last deliveries."""
+    """Return the context of the repository template: refs, builds, chart and recent deliveries."""
     wanted = BuildFilter(repository.id)
     ended = history.page(session, read_access, wanted, limit=_BUILDS)
     active, _ = history.active_builds(session, read_access, wanted, limit=_BUILDS)

@@ -1,7 +1,7 @@
-"""The status pages: the builds, a build, a repository, the overview for admins.
+"""The status pages: builds, a build, a repository, and the overview for admins.
 
-They are whole without JavaScript. What an open page renews by itself is a part of the same page (`?part=`), and
-its buttons are forms that press the buttons of the API, so that there is one place for each rule.
+They are complete without JavaScript. With it, an open page refreshes parts of itself (`?part=`). Buttons are forms
+that call the same service object as the API, so that each rule exists once.
 """
 
 from dataclasses import dataclass
@@ -53,11 +53,11 @@ class Pages:
         return pages
 
     def index(self) -> Answer:
-        """Show what is under way and what has ended."""
+        """Show the builds in progress and the finished ones."""
         if not html.prefers_html() and "application/json" in request.accept_mimetypes.values():
             return jsonify(service="repo2hub", api=f"{self.builds.settings.base_url}api/v1/builds")
         query = listing.parse_query(request.args, self.builds.settings.github_url)
-        eyes = read_access(self.guard.user())
+        access = read_access(self.guard.user())
         with self.builds.database.read() as session:
             if (number := listing.parse_build_number(query.q)) is not None and self._may_open(
                 session, number
@@ -66,9 +66,9 @@ class Pages:
             part = request.args.get("part")
             if part == "active":
                 return html.page(
-                    "active.html", listing=listing.collect_active(session, eyes, query, self.expectations)
+                    "active.html", listing=listing.collect_active(session, access, query, self.expectations)
                 )
-            found = listing.collect(session, eyes, query, self.expectations)
+            found = listing.collect(session, access, query, self.expectations)
         return html.page("list.html" if part == "list" else "builds.html", listing=found)
 
     def build(self, build: str) -> Answer:
@@ -97,7 +97,7 @@ class Pages:
             return html.page("build.html", log_tail=logs.tail(session, found.id), **shown)
 
     def cancel(self, build: str) -> Answer:
-        """Stop a build, and show it. One that has ended meanwhile is shown as it ended."""
+        """Cancel a build and show it; a build that has already finished is shown unchanged."""
         try:
             self.builds.cancel(parse_build_id(build), self.guard.user())
         except HttpError as exc:
@@ -106,18 +106,18 @@ class Pages:
         return redirect(url_for("pages.build", build=build), 303)
 
     def rebuild(self, build: str) -> Answer:
-        """Build a commit again, and show the new build."""
+        """Build a commit again and show the new build."""
         requested = self.builds.rebuild(parse_build_id(build), self.guard.user())
         return redirect(url_for("pages.build", build=requested.build_id), 303)
 
     def repository(self, org: str, repo: str) -> Answer:
-        """Show a repository: its refs, how its builds went, and how to connect it."""
+        """Show a repository: its refs, builds, deliveries, and how to connect it."""
         full_name = parse_repository(f"{org}/{repo}", self.builds.settings.github_url)
         user = self.guard.user()
         with self.builds.database.read() as session:
             found = repositories.find(session, GITHUB, full_name)
             if found is not None and not may_see(user, found):
-                # Who asked for one of its builds sees those in the list, and what else there is nobody's business.
+                # A user who requested one of its builds sees that build in the list, but not the repository.
                 found = None
             shown: dict[str, Any] = (
                 {}
@@ -129,7 +129,7 @@ class Pages:
         return html.page("repository.html", status=status, name=name, repository=found, **shown)
 
     def admin(self) -> Answer:
-        """Show how the service does, to admins."""
+        """Show the overview. Raises HttpError for users who are no admins."""
         user = self.guard.user()
         if not user.is_admin:
             raise HttpError(403, "admins_only", "Only admins of this service can view this page.")
@@ -137,10 +137,10 @@ class Pages:
             return html.page("admin.html", **overview.collect(session, self.builds.clock()))
 
     def _context(self) -> dict[str, Any]:
-        """Return what every page needs: who looks, when, and where things are."""
+        """Return what every template needs: user, time and addresses."""
         settings = self.builds.settings
-        asked = f"{request.scheme}://{request.host}{settings.base_url}".rstrip("/")
-        user = g.get("user")  # not there where the error page of a refused request is filled in
+        requested_url = f"{request.scheme}://{request.host}{settings.base_url}".rstrip("/")
+        user = g.get("user")  # unset when the error page of a refused request is rendered
         return {
             "user": user,
             "now": self.builds.clock(),
@@ -148,7 +148,7 @@ class Pages:
             "login_link": self.guard.login_link() if user else None,
             "xsrf_token": self.guard.xsrf_token() if user else "",
             "base": settings.base_url,
-            "here": f"{settings.public_url or asked}/",
+            "here": f"{settings.public_url or requested_url}/",
             "has_launcher": settings.has_launcher,
             "launcher": settings.launcher_url,
         }
