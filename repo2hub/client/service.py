@@ -23,11 +23,11 @@ _CONNECT_TIMEOUT, _RECONNECT_TIMEOUT = 10.0, 60.0
 
 
 class ServiceError(Exception):
-    """The service returned an error: its HTTP status, its error code, and the message as text."""
+    """The service returned an error: its message as text, its error code, and the HTTP status."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(self, message: str, code: str, status: int) -> None:
         super().__init__(message)
-        self.status, self.code = status, code
+        self.code, self.status = code, status
 
 
 def local_address(host: str, port: int | str, base_url: str) -> str:
@@ -152,13 +152,13 @@ def _raise_for_error(response: requests.Response, body: JSON) -> JSON:
         return body
     error = body.get("error")
     if isinstance(error, dict) and (response.status_code != 404 or error.get("code") in NOT_FOUND_CODES):
-        raise ServiceError(response.status_code, str(error.get("code")), str(error.get("message")))
+        raise ServiceError(str(error.get("message")), str(error.get("code")), response.status_code)
     message = (
         f"{response.url} is not a repo2hub service (HTTP {response.status_code}). Set the service's address, "
         "base path included, with --server or REPO2HUB_SERVER."
     )
     # 502: what answered is not the service, which counts as not reaching it.
-    raise ServiceError(502, "not_repo2hub", message)
+    raise ServiceError(message, "not_repo2hub", 502)
 
 
 def _is_loopback(address: str) -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from traitlets.config import Config
 
-from repo2hub_launcher import LauncherError, setup_dockerspawner
+from repo2hub_launcher import LauncherError, setup_dockerspawner, setup_kubespawner
 
 URL = "http://127.0.0.1:8585/services/binder/"
 
@@ -93,3 +93,27 @@ def test_keeping_containers_is_refused() -> None:
     c.DockerSpawner.remove = False
     with pytest.raises(LauncherError, match="remove"):
         configured(c)
+
+
+def test_kubespawner_keeps_its_name_and_gets_the_address_of_its_service() -> None:
+    c = Config()
+    c.JupyterHub.base_url = "/hubs/one/"
+    c.JupyterHub.services = [{"name": "binder", "url": "http://build:8585"}]
+    c.JupyterHub.spawner_class = "kubespawner"
+    setup_kubespawner(c, build_wait=60)
+    spawner = c.JupyterHub.spawner_class
+    assert spawner.__name__ == "KubeSpawner"
+    assert spawner.launcher.service_url == "http://build:8585/hubs/one/services/binder/"
+    assert spawner.launcher.build_wait == 60
+
+
+def test_kubespawner_requires_a_service_with_an_address() -> None:
+    with pytest.raises(LauncherError, match="no service 'binder' with a url"):
+        setup_kubespawner(Config())
+
+
+def test_another_spawner_is_refused() -> None:
+    c = Config()
+    c.JupyterHub.spawner_class = "jupyterhub.spawner.SimpleLocalProcessSpawner"
+    with pytest.raises(LauncherError, match="must be a KubeSpawner, not SimpleLocalProcessSpawner"):
+        setup_kubespawner(c, service_url=URL)

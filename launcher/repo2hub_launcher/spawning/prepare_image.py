@@ -87,9 +87,8 @@ async def build_image(
         ) from exc
     if isinstance(found, Image):
         return found
-    if (
-        found.fallback is not None
-    ):  # a push arrived during the build, whose image is now the last successful one
+    # A push arrived during the build, so the built image is now the last successful one.
+    if found.fallback is not None:
         return found.fallback
     raise SpawnRefused(f"The image of {name} was removed after its build. Start your server again.", 424)
 

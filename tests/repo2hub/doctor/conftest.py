@@ -40,16 +40,17 @@ def program(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Program:
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[[int], str]]:
-    """Start servers that answer every request with a status; return their addresses."""
+def serve() -> Iterator[Callable[..., str]]:
+    """Start servers that answer every request with a status and a body; return their addresses."""
     servers: list[ThreadingHTTPServer] = []
 
-    def start(status: int) -> str:
+    def start(status: int, body: bytes = b"") -> str:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 self.send_response(status)
-                self.send_header("Content-Length", "0")
+                self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
+                self.wfile.write(body)
 
             def log_message(self, *_words: object) -> None:
                 pass

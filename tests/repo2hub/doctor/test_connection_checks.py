@@ -1,4 +1,4 @@
-"""Database, GitHub and registry."""
+"""Database, GitHub, registry and hub."""
 
 import base64
 import json
@@ -40,7 +40,7 @@ def test_an_unreachable_database_is_broken_and_its_password_hidden() -> None:
     assert "a-password" not in str(finding)
 
 
-def test_github_is_ok_unless_it_fails(serve: Callable[[int], str]) -> None:
+def test_github_is_ok_unless_it_fails(serve: Callable[..., str]) -> None:
     assert level(connection_checks.github(serve(200))) is Level.OK
     assert level(connection_checks.github(serve(404))) is Level.OK
     assert level(connection_checks.github(serve(502))) is Level.WARNING
@@ -50,7 +50,7 @@ def test_github_is_ok_unless_it_fails(serve: Callable[[int], str]) -> None:
 
 
 def test_a_registry_answers_or_docker_has_a_login_for_it(
-    serve: Callable[[int], str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    serve: Callable[..., str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     assert level(connection_checks.registry(serve(200))) is Level.OK
@@ -64,3 +64,23 @@ def test_a_registry_answers_or_docker_has_a_login_for_it(
     finding = connection_checks.registry(f"{private}/team")
     assert level(finding) is Level.OK
     assert "a-password" not in str(finding)
+
+
+def test_a_hub_must_know_the_service_by_its_token(serve: Callable[..., str]) -> None:
+    # One response for both requests, /hub/api/ and /hub/api/user.
+    known = connection_checks.hub(serve(200, b'{"version": "5.4.0", "name": "binder"}'), "token")
+    assert (level(known), "JupyterHub 5.4.0" in known.found, "binder" in known.found) == (
+        Level.OK,
+        True,
+        True,
+    )
+    unknown = connection_checks.hub(serve(403, b'{"version": "5.4.0", "name": "binder"}'), "a-token")
+    assert level(unknown) is Level.BROKEN and "JUPYTERHUB_API_TOKEN" in str(unknown.problem)
+    assert "a-token" not in str(unknown)
+
+
+def test_an_address_that_is_not_the_api_of_a_hub_is_broken(serve: Callable[..., str]) -> None:
+    finding = connection_checks.hub(serve(200, b"<html>"), "token")
+    assert level(finding) is Level.BROKEN and "not the API of a hub" in str(finding.problem)
+    finding = connection_checks.hub("http://127.0.0.1:9/hub/api", "token")
+    assert level(finding) is Level.BROKEN and "Connection refused" in str(finding.problem)
