@@ -43,14 +43,16 @@ def _check_outbox(settings: SharedSettings, database: Database, now: datetime) -
     if failures:
         newest = failures[0]
         problem = (
-            f"{len(failures)} could not be delivered in the last day; build {newest.build_id}: {newest.error}"
+            f"{len(failures)} could not be delivered in the last day, so their receivers do not know the results; "
+            f"build {newest.build_id}: {newest.error}"
         )
         return warning(part, found, problem, None)
     if oldest is not None and oldest.created_at < now - _MAX_DELAY:
-        reason = oldest.error or "is a builder with the same settings running?"
-        return warning(
-            part, found, f"not delivered since {oldest.created_at:%Y-%m-%d %H:%M} UTC: {reason}", None
-        )
+        problem = f"none were delivered since {oldest.created_at:%Y-%m-%d %H:%M} UTC"
+        if oldest.error:
+            return warning(part, found, f"{problem}: {oldest.error}", None)
+        fix = "repo2hub builder  (with the same settings as the web process)"
+        return warning(part, found, f"{problem}, because no builder sends them", fix)
     if settings.public_url is None:
         fix = "export REPO2HUB_PUBLIC_URL=https://<your host>"
         return warning(part, found, "without REPO2HUB_PUBLIC_URL they do not link to the build's page", fix)
