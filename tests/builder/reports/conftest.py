@@ -83,7 +83,7 @@ def database(database_url: str, settings: BuilderSettings) -> Iterator[Database]
     database.dispose()
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def repository(database: Database, clock: Clock) -> Repository:
     with database.write() as session:
         return repositories.record(
