@@ -1,8 +1,8 @@
-"""What a JupyterHub tells its services, in JUPYTERHUB_ variables, as far as our settings go.
+"""Read the JUPYTERHUB_ variables that a hub sets for its services. Pure.
 
-A hub that starts the service sets them; beside a hub whoever starts it does. They count with
-REPO2HUB_AUTH=jupyterhub alone: a terminal in somebody's JupyterLab has variables of the same names, which are that
-server's. Pure, and the standard library alone: the commands that ask the service need it, too.
+A hub sets them for a service that it starts; for an external service, the admin does. They count with
+REPO2HUB_AUTH=jupyterhub only: a terminal in a user's JupyterLab has variables of the same names, about that
+server. Imports only the standard library, because the command line's client uses it too.
 """
 
 import json
@@ -21,14 +21,14 @@ _SCOPES = "JUPYTERHUB_OAUTH_ACCESS_SCOPES"
 
 
 def read_settings(environ: Mapping[str, str]) -> dict[str, Any]:
-    """Return base_url, host and port as the hub wants them, as far as it says so."""
+    """Return the settings base_url, host and port, as far as the hub sets them."""
     found: dict[str, Any] = {}
     if prefix := environ.get("JUPYTERHUB_SERVICE_PREFIX"):
         found["base_url"] = prefix
     try:
         url = urlsplit(environ.get("JUPYTERHUB_SERVICE_URL", ""))
         address = {"host": url.hostname, "port": url.port}
-    except ValueError:  # `validation_errors` says so
+    except ValueError:  # `validation_errors` reports it
         address = {}
     return found | {name: value for name, value in address.items() if value is not None}
 
@@ -63,9 +63,9 @@ def _address_errors(environ: Mapping[str, str]) -> list[str]:
             continue
         try:
             url = urlsplit(text)
-            is_good = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+            is_valid = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
         except ValueError:
-            is_good = False
-        if not is_good:
+            is_valid = False
+        if not is_valid:
             found.append(f"{name} must be an address such as http://127.0.0.1:8081")
     return found

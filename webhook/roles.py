@@ -1,9 +1,9 @@
-"""Which web process answers what, where a site follows logs in a process of its own.
+"""Divide the paths between two web processes, for sites that serve log streams in a process of their own.
 
-`repo2hub web --role streams` serves what lasts: the build API and the logs of builds. `--role webhook` serves all
-else, deliveries above all. Both answer what is asked about a process: health, versions, metrics. A web server in
-front tells the two apart by the path. What it sends to the wrong one is answered with what to put right, and not
-served there all the same: hundreds of viewers beside the deliveries is what the split is to prevent.
+`repo2hub web --role streams` serves BinderHub's build API and the logs of builds; `--role webhook` serves
+everything else, above all deliveries. Both serve what is about a process: health, versions, metrics. A
+reverse proxy chooses the process by the path. A request to the wrong process gets an error that says how to
+fix the proxy: serving it would hide the mistake, and let hundreds of viewers slow down deliveries.
 """
 
 import re
@@ -24,16 +24,16 @@ log = structlog.get_logger()
 
 
 def serves(role: Role, path: str) -> bool:
-    """Say whether a process of that role answers a path, which is without the base path. Pure."""
+    """Return whether a process with this role serves a path, given without the base path. Pure."""
     if role == "all" or path in _BOTH:
         return True
     return (_STREAMS.fullmatch(path) is not None) is (role == "streams")
 
 
 def register(app: Flask, role: Role, base: str) -> None:
-    """Let the application answer what its role serves; all else gets a 421 that names the role to send it to.
+    """Make the application serve the paths of its role, and answer 421 to others with the role that serves them.
 
-    RFC 9110, 15.5.20: this server cannot answer for that address. BinderHub's clients get it as their `failed`.
+    RFC 9110, 15.5.20: misdirected request. BinderHub's clients get it as a `failed` event.
     """
     if role == "all":
         return
@@ -42,13 +42,13 @@ def register(app: Flask, role: Role, base: str) -> None:
         f'process with --role {_OTHER[role]}: see "Many viewers" in docs/operations.md.'
     )
 
-    def turn_away() -> Response | None:
+    def reject_other_paths() -> Response | None:
         path = request.path
         if not path.startswith(f"{base}/") or serves(role, path.removeprefix(base)):
-            return None  # outside of the base path nothing is served by anybody
+            return None  # no role serves anything outside the base path
         log.warning("web.wrong_role", role=role, method=request.method, path=path)
         if path.startswith(f"{base}/build/"):
             return Response(failed(message, status_code=421, code="wrong_role"), content_type=CONTENT_TYPE)
         raise HttpError(421, "wrong_role", message)
 
-    app.before_request(turn_away)
+    app.before_request(reject_other_paths)

@@ -1,4 +1,4 @@
-"""The web application's settings: where it listens, whose deliveries it believes, what it serves."""
+"""The settings of the web application: where it listens, how it authenticates, what it builds."""
 
 import os
 import re
@@ -13,14 +13,14 @@ from base.settings import CommaSeparated, SecretList, SharedSettings
 from webhook import hub_environment
 
 Role = Literal["all", "webhook", "streams"]
-"""What a web process serves; see `webhook/roles.py`."""
+"""The paths that a web process serves; see `webhook/roles.py`."""
 
 
 class HubEnvironmentSource(PydanticBaseSettingsSource):
-    """What the hub says of a service of its own, unless it is set otherwise."""
+    """What the hub's environment variables say about its service, for settings that are not set otherwise."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """Return nothing: a field is given with the others, or not at all."""
+        """Return no value: this source provides all fields at once."""
         return None, field_name, False
 
     def __call__(self) -> dict[str, Any]:
@@ -34,8 +34,8 @@ class HubEnvironmentSource(PydanticBaseSettingsSource):
 class WebSettings(SharedSettings):
     """Settings of `repo2hub web`.
 
-    `webhook_secrets` may be empty here, because `repo2hub up` then makes one up; the receiver itself refuses
-    to start without any.
+    `webhook_secrets` may be empty here, because `repo2hub up` then generates one; the receiver does not start
+    without.
     """
 
     host: str = "127.0.0.1"
@@ -80,7 +80,7 @@ class WebSettings(SharedSettings):
 
     @field_validator("hub_url")
     @classmethod
-    def _page_of_a_hub(cls, value: str | None) -> str | None:
+    def _spawn_page(cls, value: str | None) -> str | None:
         if value is not None and not re.fullmatch(
             r"(https?://[A-Za-z0-9.:\[\]_-]+)?(/[A-Za-z0-9._~-]+)*/hub/spawn", value
         ):
@@ -91,24 +91,24 @@ class WebSettings(SharedSettings):
 
     @property
     def stream_limit(self) -> int:
-        """How many logs may be followed at once in this process: none where another one serves them."""
+        """The limit of open logs in this process: 0 if another process serves them."""
         return 0 if self.role == "webhook" else self.max_streams
 
     @property
     def launcher_url(self) -> str:
-        """The hub's spawn page; by default that of the hub whose service this is by its base path."""
+        """The hub's spawn page; by default that of the hub that the base path belongs to."""
         if self.hub_url is not None:
             return self.hub_url
         return re.sub(r"services/[^/]+/$", "", self.base_url) + "hub/spawn"
 
     @property
     def has_launcher(self) -> bool:
-        """Whether there is a hub to launch on: one whose service this is, or that is named."""
+        """Whether there is a hub to launch on: this is a service of one, or `hub_url` is set."""
         return self.auth == "jupyterhub" or self.hub_url is not None or "/services/" in self.base_url
 
     @property
     def hub_path(self) -> str:
-        """The path that all of the hub's own pages lie under, such as /hub/."""
+        """The path prefix of the hub's pages, such as /hub/."""
         return re.sub(r"^https?://[^/]+", "", self.launcher_url).removesuffix("spawn")
 
     @field_validator("base_url")
@@ -137,13 +137,13 @@ class WebSettings(SharedSettings):
     @field_validator("ref_filters")
     @classmethod
     def _full_refs(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        # A bare branch name would match nothing, and nothing would say so.
+        # A bare branch name would silently match nothing.
         if not all(pattern.startswith(("refs/", "*")) for pattern in value):
             raise ValueError("must be comma-separated full refs such as refs/heads/main or refs/tags/v*")
         return value
 
     @model_validator(mode="after")
-    def _someone_to_trust(self) -> Self:
+    def _requires_authentication(self) -> Self:
         if self.auth == "token" and not any(t.get_secret_value().strip() for t in self.api_tokens):
             raise ValueError("REPO2HUB_API_TOKENS: set at least one token for REPO2HUB_AUTH=token")
         if self.auth == "none" and not is_loopback(self.host):

@@ -1,18 +1,16 @@
-"""Who may use the service, and how they prove who they are.
+"""Authenticate the requests to the API and the pages, in the mode that REPO2HUB_AUTH names.
 
-`token`: whoever sends one of REPO2HUB_API_TOKENS: scripts as a bearer, browsers as the password that they ask for
-(RFC 7617). `jupyterhub`: the hub's users, see `webhook/access/hub/authentication.py`.
-`none`: whoever is on this machine; the settings refuse it where the service listens on anything but a loopback
-address.
+`token`: one of REPO2HUB_API_TOKENS, from scripts as a bearer token, from browsers as a password (RFC 7617).
+`jupyterhub`: the users of the hub, see `webhook/access/hub/authentication.py`.
+`none`: everyone on this machine; the settings allow it on loopback addresses only.
 
-Loopback alone does not keep web pages out, which run on this machine too, in its user's browser. Two guards
-stand against them in the mode `none`. The Host header must name this machine: a page at evil.example can let
-its own name point to 127.0.0.1 (DNS rebinding), and the browser would take our answers for its own; the name in
-the header is then still evil.example. And whatever changes something must not be sent by another site, whose
-browser says where a request comes from (Sec-Fetch-Site, Origin); one that says nothing may send JSON, which no
-page can without asking first, but no form.
+Web pages of other sites reach loopback addresses too, because they run in a browser on this machine. In the
+mode `none` two checks stop them. The Host header must name this machine: evil.example can resolve to
+127.0.0.1 (DNS rebinding), but the header then still says evil.example. A request that changes something must
+not come from another site, as the browser states in Sec-Fetch-Site or Origin; without these headers it must
+send JSON, which a page cannot do without a preflight request.
 
-The webhook is not behind this: deliveries are signed, and may come through a tunnel under any name.
+The webhook does not need authentication: deliveries are signed, and can arrive through a tunnel under any name.
 """
 
 import hmac
@@ -29,83 +27,84 @@ from werkzeug.wrappers import Response
 from webhook.access import xsrf
 from webhook.access.permissions import ANONYMOUS, API_TOKEN_USER, LOCAL_USER, User
 from webhook.http import html
-from webhook.http.errors import HttpError
+from webhook.http.errors import HttpError, Link
 from webhook.settings import WebSettings
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 LOGIN = "login"
-"""The page below our base path that asks a browser who it is."""
+"""The path, below the base path, at which browsers log in."""
 _SCHEMES = ("bearer", "token")
 
 
 class Authentication(Protocol):
-    """How people prove who they are."""
+    """One way to authenticate users."""
 
     def authenticate(self, request: Request) -> User:
-        """Return who asks. Raises HttpError, or an HTTPException that leads to a login."""
+        """Return the user. Raises HttpError, or an HTTPException that redirects to a login."""
 
     def check_may_change(self, request: Request) -> None:
-        """Raise HttpError unless the request, of whoever `authenticate` found, may change something."""
+        """Raise HttpError unless the authenticated request is protected against forgery by another site."""
 
     def check_may_start(self, request: Request) -> None:
-        """Raise HttpError unless the request, though a GET, may start a build."""
+        """Raise HttpError unless the authenticated request may start a build, even though it is a GET."""
 
     def xsrf_token(self) -> str:
-        """Return what a form of our pages is to send as `_xsrf`."""
+        """Return the value of the field `_xsrf` in the forms of our pages, or ""."""
 
-    def login_link(self) -> tuple[str, str] | None:
-        """Return what a page offers to whoever looks, to log in or out: its name and address."""
+    def login_link(self) -> Link | None:
+        """Return the link to log in or out, if the user can."""
 
 
 class Guard:
-    """Decides over each request to the API and the pages, by the settings of this process."""
+    """Authenticates each request to the API and the pages."""
 
-    def __init__(self, settings: WebSettings, hub_users: Authentication | None = None) -> None:
-        """`hub_users` is for REPO2HUB_AUTH=jupyterhub, which cannot do without."""
+    def __init__(self, settings: WebSettings, hub: Authentication | None = None) -> None:
+        """`hub` is required for REPO2HUB_AUTH=jupyterhub."""
         tokens = ApiTokens(settings.api_tokens)
         by_token = _TokenAuthentication(tokens, settings)
         self._base_url = settings.base_url
-        self._authentication: Authentication = hub_users or (
+        self._authentication: Authentication = hub or (
             by_token if settings.auth == "token" else _LoopbackAuthentication()
         )
 
     def check(self, request: Request) -> None:
-        """Note who asks, for `user`; raise HttpError unless this request may be answered.
+        """Authenticate a request, so that `user` returns its user.
 
-        Whoever has still to log in with the hub, and asks for a page, is led there by an HTTPException.
+        Raises HttpError if the request must not be answered, or an HTTPException that redirects a browser to
+        a login.
         """
         g.user = self._authentication.authenticate(request)
         if request.method not in SAFE_METHODS:
             self._authentication.check_may_change(request)
 
     def check_may_start(self, request: Request) -> None:
-        """Raise HttpError unless this GET, which `check` let through, may start a build.
+        """Raise HttpError unless this GET, which passed `check`, may start a build.
 
-        BinderHub's protocol starts builds by GET, which a page of any web site can make a browser send, with its
-        cookies. So the request must prove what another site cannot send along: the bearer token that `check` has
-        seen, an XSRF token beside the cookie, or, where nobody needs one, that no other site sent it.
+        BinderHub's protocol starts builds by GET, which every web site can make a browser send, with its
+        cookies. So the request needs what another site cannot send: the bearer token, an XSRF token in
+        addition to the cookie, or in the mode `none` the browser's statement that no other site sent it.
         """
         self._authentication.check_may_start(request)
 
     def log_in(self) -> Response:
-        """Lead a browser that proves who it is to the pages, and ask any other to."""
+        """Authenticate a browser, and redirect it to the pages."""
         self.check(request)
         return redirect(self._base_url)
 
     def user(self) -> User:
-        """Return who asks, in a request that `check` let through."""
+        """Return the user of a request that passed `check`."""
         user: User = g.user
         return user
 
     def xsrf_token(self) -> str:
-        """Return what a form of our pages sends in its field `_xsrf`: "" where it needs none.
+        """Return the value of the field `_xsrf` in the forms of our pages: "" if they need none.
 
-        The pages' JavaScript finds the same in the cookie `_xsrf`, and sends it as X-XSRFToken.
+        The pages' JavaScript reads the same value from the cookie `_xsrf` and sends it as X-XSRFToken.
         """
         return self._authentication.xsrf_token()
 
-    def login_link(self) -> tuple[str, str] | None:
-        """Return the link that a page offers, "Log in" or "Log out": its text and address; None: neither."""
+    def login_link(self) -> Link | None:
+        """Return the link of the page's header, "Log in" or "Log out", or None."""
         return self._authentication.login_link()
 
 
@@ -117,14 +116,14 @@ class ApiTokens:
         self._tokens = tuple(token for token in stripped if token)
 
     def has(self, token: str) -> bool:
-        """Say whether it is one of them."""
+        """Return whether a token is one of them."""
         candidate = token.encode("utf-8", "surrogatepass")
-        # All are compared, in a time that tells neither which nor how much of one was right.
+        # Compares all of them, so that the time does not depend on which one matches or how far.
         return any([hmac.compare_digest(candidate, token) for token in self._tokens])
 
 
 def bearer(request: Request) -> str | None:
-    """Return the token of the Authorization header; None without one, "" for a header that holds none."""
+    """Return the token of the Authorization header: None without the header, "" if it contains no token."""
     header = request.headers.get("Authorization")
     if header is None:
         return None
@@ -133,13 +132,13 @@ def bearer(request: Request) -> str | None:
 
 
 def require_json(request: Request) -> None:
-    """Raise HttpError for what is not JSON."""
+    """Raise HttpError 415 unless the request says that it sends JSON."""
     if request.mimetype != "application/json":
         raise HttpError(415, "not_json", "Send the body as JSON, with Content-Type: application/json.")
 
 
 class _TokenAuthentication:
-    """A browser sends the password along whoever makes it ask, so with one only our pages change anything."""
+    """API tokens. With one as the browser's password, which it sends always, only our pages change things."""
 
     def __init__(self, tokens: ApiTokens, settings: WebSettings) -> None:
         self._tokens = tokens
@@ -155,7 +154,7 @@ class _TokenAuthentication:
         if token is None and is_open:
             return ANONYMOUS
         if not token or not self._tokens.has(token):
-            raise _password_needed() if html.prefers_html() else _token_needed()
+            raise _password_required() if html.prefers_html() else _token_required()
         return API_TOKEN_USER
 
     def check_may_change(self, request: Request) -> None:
@@ -166,13 +165,13 @@ class _TokenAuthentication:
 
     def check_may_start(self, request: Request) -> None:
         if g.by_password or g.user is ANONYMOUS:
-            raise _token_needed()
+            raise _token_required()
 
     def xsrf_token(self) -> str:
-        return ""  # `_check_from_our_page` asks the browser instead
+        return ""  # `_check_from_our_page` relies on the browser's headers instead
 
-    def login_link(self) -> tuple[str, str] | None:
-        return ("Log in", self._login) if g.user is ANONYMOUS else None
+    def login_link(self) -> Link | None:
+        return Link("Log in", self._login) if g.user is ANONYMOUS else None
 
 
 def _password(request: Request) -> str | None:
@@ -180,12 +179,12 @@ def _password(request: Request) -> str | None:
     return given.password if given is not None and given.type == "basic" else None
 
 
-def _token_needed() -> HttpError:
+def _token_required() -> HttpError:
     message = "Authentication required: send an API token as Authorization: Bearer <token>."
     return HttpError(401, "token_needed", message, {"WWW-Authenticate": "Bearer"})
 
 
-def _password_needed() -> HttpError:
+def _password_required() -> HttpError:
     message = (
         "Authentication required: reload the page and log in with any name and an API token as the password."
     )
@@ -219,7 +218,7 @@ class _LoopbackAuthentication:
         _check_same_site(request)
 
     def xsrf_token(self) -> str:
-        return ""  # `_check_from_our_page` asks the browser instead
+        return ""  # `_check_from_our_page` relies on the browser's headers instead
 
     def login_link(self) -> None:
         return None
@@ -227,8 +226,8 @@ class _LoopbackAuthentication:
 
 def _check_from_our_page(request: Request, public_host: str = "") -> None:
     _check_same_site(request, public_host)
-    is_told = "Origin" in request.headers or "Sec-Fetch-Site" in request.headers
-    if not (is_told and xsrf.is_form(request)):
+    has_origin = "Origin" in request.headers or "Sec-Fetch-Site" in request.headers
+    if not (has_origin and xsrf.is_form(request)):
         require_json(request)
 
 
@@ -254,20 +253,20 @@ def _site(origin: str) -> str:
 
 
 def _with_brackets(address: str) -> str:
-    """Return an address as a Host header would write it: an IPv6 one in brackets."""
+    """Return an address as in a Host header: IPv6 in brackets."""
     address = address.strip()
     return f"[{address}]" if address.count(":") > 1 and not address.startswith("[") else address
 
 
-@lru_cache(maxsize=256)  # nearly all requests come with one of a few
+@lru_cache(maxsize=256)  # almost all requests have one of a few hosts
 def is_this_machine(host: str) -> bool:
-    """Tell whether a Host header names the loopback interface."""
+    """Return whether a Host header names the loopback interface."""
     try:
         name = urlsplit(f"//{host}").hostname or ""
         if name == "localhost":
             return True
         address = ip_address(name)
-        # ::ffff:127.0.0.1 is an IPv4 address as a server on both kinds sees it; before 3.13 Python does not.
+        # A dual-stack server sees 127.0.0.1 as ::ffff:127.0.0.1, which Python before 3.13 does not call loopback.
         return (getattr(address, "ipv4_mapped", None) or address).is_loopback
     except ValueError:
         return False

@@ -1,8 +1,8 @@
-"""Who asks, and what they may see and change: the rules, apart from how somebody proves who they are.
+"""What a user may see and change.
 
-A private repository's builds, logs, badge and images are shown to admins, to members of the hub's groups that
-REPO2HUB_PRIVATE_ACCESS names for it, and a build also to who asked for it. A build is stopped by who asked for it
-and by admins; to have it made again one must still see its repository.
+Builds, logs, badges and images of a private repository are visible to admins and to the hub's groups that
+REPO2HUB_PRIVATE_ACCESS names for it; a build is also visible to the user who requested it. Admins and the user who
+requested a build can cancel and rebuild it, but a rebuild requires that the repository is still visible to them.
 """
 
 from dataclasses import dataclass
@@ -13,34 +13,32 @@ from db.models import Build
 from db.queries.visibility import ReadAccess
 
 API_USER_NAME = "api token"
-"""Stands on record for whoever had one of REPO2HUB_API_TOKENS."""
+"""The recorded name of users who authenticated with one of REPO2HUB_API_TOKENS."""
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Whoever sent a request, as far as the service can tell."""
+    """The user of a request."""
 
     name: str | None
-    """The hub's user name; what stands on record as `requested_by`. None where nobody is told apart."""
+    """The hub's user name, recorded as `requested_by`. None if users are not told apart."""
     is_admin: bool
-    groups: frozenset[str] = frozenset()
-    """The hub's groups."""
     is_service: bool = False
-    """Another service of the hub, which asks for whoever uses it: no single share of the builders fits it."""
+    """Another service of the hub, which acts for many users: the limits of one user do not apply."""
     repositories: tuple[str, ...] = ()
-    """Globs in lower case: the private repositories that their groups may see."""
+    """Globs in lower case: the private repositories that the user's groups may see."""
 
 
 ANONYMOUS = User(None, is_admin=False)
-"""Whoever looks at public pages without having logged in."""
+"""A visitor of public pages who has not logged in."""
 LOCAL_USER = User(None, is_admin=True)
-"""Whoever is at the machine that the service runs on for nobody else."""
+"""The user of a machine whose service accepts no requests from elsewhere."""
 API_TOKEN_USER = User(API_USER_NAME, is_admin=True)
-"""A script, or the launcher in the hub, that has one of REPO2HUB_API_TOKENS."""
+"""A script, or the launcher in the hub, with one of REPO2HUB_API_TOKENS."""
 
 
 class HasVisibility(Protocol):
-    """What tells whether a repository may be seen: its record, or a lookup's row of it."""
+    """What decides whether a repository is visible: its record, or a row of a lookup."""
 
     @property
     def full_name(self) -> str: ...
@@ -51,16 +49,16 @@ class HasVisibility(Protocol):
 
 
 def may_see(user: User | None, repository: HasVisibility) -> bool:
-    """Say whether somebody (None: anybody) may see what belongs to a repository.
+    """Return whether a user (None: everyone) may see a repository.
 
-    Until GitHub has told that it is not private, it is taken for private.
+    A repository counts as private until GitHub has said that it is not.
     """
     is_public = repository.private_known and not repository.private
     return is_public or may_see_private(user, repository.full_name)
 
 
 def may_see_private(user: User | None, full_name: str) -> bool:
-    """Say whether somebody may see what belongs to a private repository of this name."""
+    """Return whether a user may see a private repository of this name."""
     if user is None or user.is_admin:
         return user is not None
     name = full_name.lower()
@@ -68,17 +66,17 @@ def may_see_private(user: User | None, full_name: str) -> bool:
 
 
 def may_see_build(user: User | None, build: Build) -> bool:
-    """Say whether somebody may see a build, its repository loaded, and its log and image."""
+    """Return whether a user may see a build, whose repository is loaded, with its log and image."""
     return may_see(user, build.repository) or _requested_build(user, build)
 
 
 def may_change(user: User | None, build: Build) -> bool:
-    """Say whether somebody may cancel a build or have it built again."""
+    """Return whether a user may cancel and rebuild a build."""
     return (user is not None and user.is_admin) or _requested_build(user, build)
 
 
 def read_access(user: User | None) -> ReadAccess:
-    """Return what `may_see_build` allows somebody (None: anybody), for lists that the database filters."""
+    """Return the rules of `may_see_build` for a user (None: everyone), for lists that the database filters."""
     return ReadAccess(False) if user is None else ReadAccess(user.is_admin, user.name, user.repositories)
 
 

@@ -1,11 +1,11 @@
-"""Proof that a request comes from one of our own pages, where a browser's cookie says who asks.
+"""XSRF tokens: they prove that a request with a session cookie comes from one of our pages.
 
-A browser sends its cookies along whoever makes it send a request: another web site, or, on a hub, a page of
-another user's server, which has the very same origin. So what is changed by cookie must bring along what only our
-pages were told: a signature of the session, as a header (X-XSRFToken) or as a form's field (_xsrf).
+A browser sends its cookies with every request, also if another web site caused it, or on a hub a page of
+another user's server, which has the same origin. So a request that changes something by cookie must contain
+what only our pages know: a signature of the session, in the header X-XSRFToken or the form field _xsrf.
 
-It is told in our pages and in a cookie that their JavaScript can read, under our path only. The cookie is a
-messenger and proves nothing: whoever can plant one cannot sign.
+Our pages get the token in their HTML, and in a cookie under our path that their JavaScript can read. This
+cookie proves nothing: a site that can plant one still cannot sign it.
 """
 
 import hmac
@@ -19,12 +19,12 @@ HEADER = "X-XSRFToken"
 
 
 def sign(secret: bytes, session: str) -> str:
-    """Return what proves that somebody was told by us in this session."""
+    """Return the XSRF token of a session."""
     return hmac.digest(secret, f"xsrf {session}".encode("utf-8", "surrogatepass"), "sha256").hex()
 
 
 def has_valid_token(request: Request, expected: str) -> bool:
-    """Say whether a request brings the proof along."""
+    """Return whether a request contains the expected token."""
     given = request.headers.get(HEADER)
     if given is None and is_form(request):
         given = request.form.get(FIELD)
@@ -33,18 +33,18 @@ def has_valid_token(request: Request, expected: str) -> bool:
 
 
 def is_form(request: Request) -> bool:
-    """Say whether a request is what a page's form sends."""
+    """Return whether a request was sent by an HTML form."""
     return request.mimetype in ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
 def may_disclose_token(request: Request, base_path: str) -> bool:
-    """Say whether the answer is read by the user's eyes or one of our pages: then it may hold the proof.
+    """Return whether only the user or one of our pages reads the response, so that it may contain the token.
 
-    A page of another path of this origin could fetch ours and read it; it cannot make the browser say that it
-    is on its way to a new page. The Referer it can choose within its origin, and a window that it opened it can
-    read: this is a hurdle for such pages, and a domain for each user the only wall (docs/access.md).
+    A page under another path of this origin can fetch our pages, but then Sec-Fetch-Mode is not `navigate`. It can
+    still forge the Referer within its origin, and read a window that it opened. So this is a hurdle; the only
+    protection against such pages is a domain for each user (docs/access.md).
     """
     if request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate":
         return True
-    asker = urlsplit(request.headers.get("Referer", ""))
-    return asker.netloc == request.headers.get("Host") and asker.path.startswith(base_path)
+    referrer = urlsplit(request.headers.get("Referer", ""))
+    return referrer.netloc == request.headers.get("Host") and referrer.path.startswith(base_path)

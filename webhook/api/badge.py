@@ -1,8 +1,8 @@
-"""The badge of a ref: an image for READMEs that says ready, building, failed or none.
+"""The badge of a ref: an SVG for READMEs that says ready, building, failed or none.
 
-Nobody logs in to see an image in a README, and GitHub fetches it on everybody's behalf. So it is open to all, and
-what may not be seen looks exactly as what does not exist. Nothing of a request is in the image, which is one of
-four that are made once.
+Badges need no login, because GitHub fetches the images of a README on behalf of every reader. The badge of a
+repository that the user may not see is the same as for one that does not exist. There are four fixed images, and
+nothing of a request gets into them.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from webhook.http.errors import HttpError, ResolveError
 from webhook.lookup.revision import parse_ref, parse_spec
 
 MAX_AGE = 30
-"""Seconds that a browser or GitHub's image proxy shows a badge without asking again."""
+"""Seconds that browsers and GitHub's image proxy cache a badge."""
 
 _FOR_ALL, _FOR_ONE = f"public, max-age={MAX_AGE}", "private, no-cache"
 _LABEL = "image"
@@ -31,7 +31,7 @@ _LENGTHS = {
     BadgeStatus.BUILDING: 44,
     BadgeStatus.FAILED: 31,
     BadgeStatus.NONE: 28,
-}  # of the words, in pixels of 11 px Verdana or DejaVu Sans; other fonts are fitted to them
+}  # widths in pixels in 11 px Verdana or DejaVu Sans; `textLength` fits other fonts to them
 _COLOURS = {
     BadgeStatus.READY: "#1a7f37",
     BadgeStatus.BUILDING: "#9a6700",
@@ -42,7 +42,7 @@ _PADDING = 7
 
 
 class RenderedBadge(NamedTuple):
-    """One badge, as it is sent."""
+    """One of the images, with its ETag."""
 
     svg: bytes
     etag: str
@@ -50,7 +50,7 @@ class RenderedBadge(NamedTuple):
 
 @dataclass(frozen=True)
 class Badges:
-    """The badges of one deployment, whose images are made by `recipe`."""
+    """The view of badges; `recipe` is that of the images."""
 
     database: Database
     recipe: str
@@ -63,11 +63,11 @@ class Badges:
         return badges
 
     def badge(self, spec: str) -> Response:
-        """Answer the badge of `org/repo` or `org/repo/ref`; without a ref the default branch is meant."""
+        """Return the badge of `org/repo` or `org/repo/ref`; the ref defaults to the default branch."""
         found = self._find(spec)
         if found is not None and may_see(None, found):
             return _answer(found.badge_status)
-        # Of what does not exist, too: a session that is over gets its cookie taken away.
+        # Authenticates even if nothing was found: the response must not reveal whether the repository exists.
         user = self._user(request)
         if found is None or user is None or not may_see(user, found):
             return _answer(BadgeStatus.NONE)
@@ -83,16 +83,16 @@ class Badges:
             self.database, full_name, self.recipe, commit=revision.commit, refs=revision.refs
         )
 
-    def _user(self, asked: Request) -> User | None:
+    def _user(self, request: Request) -> User | None:
         try:
-            self.guard.check(asked)
-        except (HttpError, HTTPException):  # the latter leads to a login, which no image can follow
+            self.guard.check(request)
+        except (HttpError, HTTPException):  # the latter is a redirect to a login
             return None
         return self.guard.user()
 
 
 def render_badge(of: BadgeStatus) -> RenderedBadge:
-    """Return the badge of a standing."""
+    """Return the image of a status."""
     left, right = _LENGTHS[_LABEL] + 2 * _PADDING, _LENGTHS[of] + 2 * _PADDING
     svg = _SVG.format(
         label=_LABEL,
@@ -114,7 +114,7 @@ def _answer(of: BadgeStatus, cache: str = _FOR_ALL) -> Response:
     headers = [
         ("ETag", f'"{etag}"'),
         ("Cache-Control", cache),
-        # It is shown on other sites, which is what it is for.
+        # Badges are for other sites.
         ("Cross-Origin-Resource-Policy", "cross-origin"),
         ("Vary", "Authorization, Cookie"),
     ]
@@ -123,7 +123,7 @@ def _answer(of: BadgeStatus, cache: str = _FOR_ALL) -> Response:
     return Response(svg, headers=headers, content_type="image/svg+xml; charset=utf-8")
 
 
-# No style attribute and no font of its own: the answer's Content-Security-Policy allows neither.
+# Without style attributes and web fonts, which the Content-Security-Policy of the response forbids.
 _SVG = """\
 <svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="20" viewBox="0 0 {width} 20" role="img" \
 aria-label="repo2hub {label}: {value}">

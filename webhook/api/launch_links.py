@@ -1,7 +1,7 @@
-"""Links to share, in Binder's form: `/v2/gh/org/repo/main` leads to the hub's spawn page, filled in.
+"""Launch links in Binder's format: `/v2/gh/org/repo/main` opens the hub's spawn page, filled in.
 
-Nothing is looked up and nobody need have logged in: the hub sees to that, and it is the hub's page where a person
-decides. `?urlpath=lab/tree/a.ipynb` (or Binder's `labpath`, `filepath`) says where in the server they arrive.
+The link needs no login and reads no records: the hub authenticates the user, who confirms on the hub's page.
+`?urlpath=lab/tree/a.ipynb` (or Binder's `labpath` and `filepath`) is the page that the server opens.
 """
 
 from urllib.parse import unquote, urlencode
@@ -23,12 +23,12 @@ def blueprint(settings: WebSettings) -> Blueprint:
     @share.get("/v2/gh/<path:spec>")
     def to_launcher(spec: str) -> Response:
         full_name, ref = parse_spec(spec, settings.github_url)
-        wanted = {"repo": full_name, "ref": parse_ref(ref).text}
-        place = _server_path()
-        if place:
-            # The hub takes whoever it is to their own server.
-            wanted["next"] = f"{settings.hub_path}user-redirect/{place}"
-        answer = redirect(f"{settings.launcher_url}?{urlencode(wanted)}", 302)
+        form = {"repo": full_name, "ref": parse_ref(ref).text}
+        path = _server_path()
+        if path:
+            # The hub redirects each user to their own server.
+            form["next"] = f"{settings.hub_path}user-redirect/{path}"
+        answer = redirect(f"{settings.launcher_url}?{urlencode(form)}", 302)
         assert isinstance(answer, Response)  # noqa: S101 -- Flask's own
         return answer
 
@@ -36,18 +36,18 @@ def blueprint(settings: WebSettings) -> Blueprint:
 
 
 def _server_path() -> str | None:
-    """Return the path in a server that the link names, None where it names none. Raises HttpError."""
-    place = request.args.get("urlpath")
+    """Return the page that the server opens, or None. Raises HttpError."""
+    path = request.args.get("urlpath")
     for name in _FILES:
-        if place is None and name in request.args:
-            place = f"lab/tree/{request.args[name].lstrip('/')}"
-    if place is None:
+        if path is None and name in request.args:
+            path = f"lab/tree/{request.args[name].lstrip('/')}"
+    if path is None:
         return None
-    place = place.lstrip("/")
-    # A browser would follow `..` out of the server, and takes a backslash for a slash.
-    parts = unquote(place.partition("?")[0]).replace("\\", "/").split("/")
-    if len(place) > _MAX_LENGTH or not place.isprintable() or ".." in parts or "\\" in place:
+    path = path.lstrip("/")
+    # A browser would follow `..` out of the server, and treats a backslash as a slash.
+    parts = unquote(path.partition("?")[0]).replace("\\", "/").split("/")
+    if len(path) > _MAX_LENGTH or not path.isprintable() or ".." in parts or "\\" in path:
         raise HttpError(
             422, "bad_urlpath", "urlpath must be a path on the user server, such as lab/tree/a.ipynb."
         )
-    return place
+    return path

@@ -1,9 +1,9 @@
-"""When a build that failed is started again by merely asking.
+"""Delay repeated builds of a commit that failed, for clients that retry by themselves. Pure.
 
-BinderHub's protocol starts builds by GET, and a browser's EventSource repeats the GET by itself as soon as a
-stream ends. So whoever asks soon after a failure is told of that failure. The time grows with the number of
-failures, because a forgotten browser tab would otherwise build for ever; `rebuild` and our own API build at once.
-Pure.
+BinderHub's protocol starts builds by GET, and a browser's EventSource repeats the GET as soon as a stream
+ends. So a request soon after a failure gets the log of that failure instead of a new build. The delay doubles
+with each failure, or a forgotten browser tab would build forever. Our own API and `rebuild` build without a
+delay.
 """
 
 from datetime import datetime, timedelta
@@ -17,7 +17,7 @@ _REBUILT_AT_ONCE = (Reason.SUPERSEDED, Reason.REF_DELETED, Reason.REPOSITORY_GON
 
 
 def rebuild_allowed_at(finished_at: datetime, reason: Reason | None, failures: int) -> datetime:
-    """Return from when on asking for a commit builds it again, the last `failures` builds of which have failed."""
+    """Return when a GET may build a commit again whose last `failures` builds have failed."""
     if reason in _REBUILT_AT_ONCE:
         return finished_at
     doublings = min(max(failures, 1) - 1, 10)

@@ -14,7 +14,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
 
 from webhook.http import html
-from webhook.http.errors import HttpError
+from webhook.http.errors import HttpError, Link
 
 log = structlog.get_logger()
 
@@ -47,12 +47,12 @@ def _respond(
     code: str,
     message: str,
     headers: Mapping[str, str] | None = None,
-    link: tuple[str, str] | None = None,
+    link: Link | None = None,
 ) -> Response:
     if html.prefers_html():
         title = _TITLES.get(status) or HTTP_STATUS_CODES.get(status, "Error")
         if link is None and status >= 500 and request.method == "GET":
-            link = "Try again", ""  # an empty URL is the page that the browser is on
+            link = Link("Try again", "")  # an empty URL is the page that the browser is on
         context = {"title": title, "message": message, "code": code, "number": status, "link": link}
         response = html.page("error.html", status=status, **context)
     else:

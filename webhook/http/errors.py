@@ -9,6 +9,7 @@ server's packages. `webhook/http/error_responses.py` turns them into responses.
 """
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 RESOLVE_ERROR_STATUS = {
     "unknown_ref": 404,
@@ -17,6 +18,13 @@ RESOLVE_ERROR_STATUS = {
     "github_unreachable": 503,
 }
 """The HTTP status of a ResolveError by its code; every other code has 422."""
+
+
+class Link(NamedTuple):
+    """A link that a page offers."""
+
+    text: str
+    url: str
 
 
 class HttpError(Exception):
@@ -28,9 +36,9 @@ class HttpError(Exception):
         code: str,
         message: str,
         headers: Mapping[str, str] | None = None,
-        link: tuple[str, str] | None = None,
+        link: Link | None = None,
     ) -> None:
-        """`link` is the text and the URL of the first button on the error's page."""
+        """`link` is the first button of the error's page."""
         super().__init__(message)
         self.status, self.code, self.headers, self.link = status, code, headers or {}, link
 

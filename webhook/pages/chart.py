@@ -34,13 +34,9 @@ class Chart(NamedTuple):
     sentence: str
 
 
-def chart(page_with_active: Sequence[Build]) -> Chart | None:
+def chart(builds: Sequence[Build]) -> Chart | None:
     """Return the chart of the builds that have a duration; None if there are fewer than two."""
-    timed = [
-        (build, took.total_seconds())
-        for build in reversed(page_with_active)
-        if (took := attempt_duration(build))
-    ]
+    timed = [(build, took.total_seconds()) for build in reversed(builds) if (took := attempt_duration(build))]
     if len(timed) < 2:
         return None
     longest = max(seconds for _, seconds in timed) or 1.0

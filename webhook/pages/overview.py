@@ -62,7 +62,7 @@ def collect(session: Session, now: datetime) -> dict[str, Any]:
 
 
 def summarize_builds(ended: Sequence[EndedBuild]) -> RecentBuilds:
-    """Return the figures of these builds."""
+    """Return the results of these builds."""
     count = Counter(one.status for one in ended)
     seconds = sorted(
         one.seconds for one in ended if one.status == Status.SUCCEEDED and one.seconds is not None

@@ -34,18 +34,18 @@ class Span:
 
 def timeline(build: Build, good: Build | None, now: datetime) -> list[Span]:
     """Return the phases of the build or the last successful one, in order."""
-    mine = durations(build, now)
-    theirs = {} if good is None else durations(good, now)
-    shown = [name for name in _NAMES if name in mine or (name in theirs and name != "waiting")]
-    total = sum(mine.get(name, 0.0) for name in shown) or 1.0
+    current = durations(build, now)
+    previous = {} if good is None else durations(good, now)
+    shown = [name for name in _NAMES if name in current or (name in previous and name != "waiting")]
+    total = sum(current.get(name, 0.0) for name in shown) or 1.0
     scale = (WIDTH - _MIN_WIDTH * len(shown)) / total
     spans, x = [], 0.0
-    last = next((name for name in reversed(_NAMES) if name in mine), None)
+    last = next((name for name in reversed(_NAMES) if name in current), None)
     for name in shown:
-        width = mine[name] * scale + _MIN_WIDTH if name in mine else 0.0
+        width = current[name] * scale + _MIN_WIDTH if name in current else 0.0
         since = None
-        if name == last and build.finished_at is None and name in mine:
-            since = now - timedelta(seconds=mine[name])
-        spans.append(Span(name, mine.get(name), theirs.get(name), round(x, 1), round(width, 1), since))
+        if name == last and build.finished_at is None and name in current:
+            since = now - timedelta(seconds=current[name])
+        spans.append(Span(name, current.get(name), previous.get(name), round(x, 1), round(width, 1), since))
         x += width
     return spans

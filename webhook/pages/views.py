@@ -33,11 +33,11 @@ Answer = Response | AnyResponse
 
 @dataclass(frozen=True)
 class Pages:
-    """The views of one deployment."""
+    """The views of pages."""
 
     builds: BuildService
     guard: Guard
-    expectations: listing.ExpectedDurations
+    expected_durations: listing.ExpectedDurations
 
     def blueprint(self) -> Blueprint:
         """Return the routes, to be registered under the base path."""
@@ -66,9 +66,10 @@ class Pages:
             part = request.args.get("part")
             if part == "active":
                 return html.page(
-                    "active.html", listing=listing.collect_active(session, access, query, self.expectations)
+                    "active.html",
+                    listing=listing.collect_active(session, access, query, self.expected_durations),
                 )
-            found = listing.collect(session, access, query, self.expectations)
+            found = listing.collect(session, access, query, self.expected_durations)
         return html.page("list.html" if part == "list" else "builds.html", listing=found)
 
     def build(self, build: str) -> Answer:

@@ -1,7 +1,7 @@
-"""REPO2HUB_AUTH=jupyterhub: the hub's users, by token or by a browser's session, and REPO2HUB_API_TOKENS.
+"""REPO2HUB_AUTH=jupyterhub: authenticate users of the hub by token or session cookie, and REPO2HUB_API_TOKENS.
 
-A token in the Authorization header is a decision of whoever sends it. A session's cookie is not: the browser sends
-it along with everything. So a cookie alone reads, and changes nothing; see `webhook/access/xsrf.py`.
+A client sends a token in the Authorization header on purpose, but a browser sends a session cookie with every
+request. So a cookie alone can read but change nothing; see `webhook/access/xsrf.py`.
 """
 
 from urllib.parse import quote
@@ -18,7 +18,7 @@ from webhook.access.hub.client import HubClient
 from webhook.access.hub.login import Login
 from webhook.access.hub.user_rules import HubUserRules
 from webhook.access.permissions import ANONYMOUS, API_TOKEN_USER, User
-from webhook.http.errors import HttpError
+from webhook.http.errors import HttpError, Link
 from webhook.settings import WebSettings
 
 _HUB_SESSION = "jupyterhub-session-id"
@@ -44,11 +44,11 @@ class HubAuthentication:
             return user
         if self._is_public and request.method in SAFE_METHODS:
             return ANONYMOUS
-        if _is_for_a_page(request):
+        if _is_navigation(request):
             abort(self._login.start(login.requested_path(request)))
-        if xsrf.is_form(request) and _accepts_pages(request):
-            raise self._logged_out(request)
-        raise _token_needed()
+        if xsrf.is_form(request) and _accepts_html(request):
+            raise self._session_ended(request)
+        raise _token_required()
 
     def check_may_change(self, request: Request) -> None:
         if g.session is None:
@@ -60,7 +60,7 @@ class HubAuthentication:
         if g.session is not None:
             self._check_xsrf_token(request)
         elif g.user is ANONYMOUS:
-            raise _token_needed()
+            raise _token_required()
 
     def xsrf_token(self) -> str:
         if g.session is None or not xsrf.may_disclose_token(request, self._base_path):
@@ -70,20 +70,23 @@ class HubAuthentication:
             after_this_request(lambda answer: self._set_xsrf_cookie(answer, token))
         return token
 
-    def login_link(self) -> tuple[str, str] | None:
+    def login_link(self) -> Link | None:
         if g.session is not None:
-            return "Log out", f"{self._base_path}logout"
+            return Link("Log out", f"{self._base_path}logout")
         if g.user is not ANONYMOUS:
             return None
-        return "Log in", f"{self._base_path}login?next={quote(login.requested_path(request), safe='/')}"
+        return self._link_to_login(login.requested_path(request))
 
-    def _logged_out(self, request: Request) -> HttpError:
-        """Return the answer to a button of a page that was open for longer than its session lasted."""
-        # The button is a form of the page above: /builds/7/cancel is on /builds/7.
+    def _session_ended(self, request: Request) -> HttpError:
+        """Return the error for a form of a page whose session has ended since it was opened."""
+        # The form is on the page above its action: /builds/7/cancel is on /builds/7.
         page = self._login.safe_next_path(login.requested_path(request).rpartition("/")[0])
         message = "Your session has ended, so nothing was changed. Log in and try again."
-        link = "Log in", f"{self._base_path}login?next={quote(page, safe='/')}"
-        return HttpError(401, "logged_out", message, {"WWW-Authenticate": "Bearer"}, link)
+        headers = {"WWW-Authenticate": "Bearer"}
+        return HttpError(401, "logged_out", message, headers, self._link_to_login(page))
+
+    def _link_to_login(self, next_path: str) -> Link:
+        return Link("Log in", f"{self._base_path}login?next={quote(next_path, safe='/')}")
 
     def _set_xsrf_cookie(self, answer: Response, token: str) -> Response:
         is_https = login.is_https(request)
@@ -103,7 +106,7 @@ class HubAuthentication:
             return API_TOKEN_USER
         user = self._hub.user(token) if token else None
         if user is None:
-            raise _token_needed()
+            raise _token_required()
         return user
 
     def _by_session(self, request: Request) -> User | None:
@@ -112,22 +115,22 @@ class HubAuthentication:
             return None
         user = self._hub.user(token, request.cookies.get(_HUB_SESSION, ""))
         if user is None:
-            session.clear()  # logged out of the hub, or too long ago
+            session.clear()  # the hub's token was revoked or has expired
         else:
             g.session = token
         return user
 
 
-def _is_for_a_page(request: Request) -> bool:
-    """Say whether a browser is on its way to a new page, and not a script that wants data."""
-    return request.method == "GET" and _accepts_pages(request) and "Authorization" not in request.headers
+def _is_navigation(request: Request) -> bool:
+    """Return whether a browser navigates to a page, as opposed to a script that reads data."""
+    return request.method == "GET" and _accepts_html(request) and "Authorization" not in request.headers
 
 
-def _accepts_pages(request: Request) -> bool:
+def _accepts_html(request: Request) -> bool:
     return any(kind == "text/html" for kind in request.accept_mimetypes.values())
 
 
-def _token_needed() -> HttpError:
+def _token_required() -> HttpError:
     message = (
         "Authentication required: log in, or send a JupyterHub token as Authorization: Bearer <token>. You can "
         "create a token on the hub's Token page."
@@ -136,7 +139,7 @@ def _token_needed() -> HttpError:
 
 
 def install(app: Flask, settings: WebSettings) -> HubAuthentication:
-    """Let the hub's users into an application: its sessions, and the routes by which they log in and out."""
+    """Add sessions and the login's routes to an application, and return its authentication."""
     oauth = HubOAuth(base_url=settings.base_url)
     hub = HubClient(oauth, HubUserRules.of(settings))
     hub_login = Login(hub, settings.base_url, oauth.api_token)

@@ -1,8 +1,8 @@
-"""Asking the hub: who is this token's owner, and which token does somebody bring who logged in.
+"""Ask the hub for the owner of a token, and for the token of a user who has logged in.
 
-JupyterHub's own HubOAuth knows the hub's addresses, the scopes that open this service, and how scopes compare. The
-two questions are put with requests all the same: HubOAuth's blocking calls share one thread and wait as long as
-the hub likes, so that a hub which hangs would take all of our threads, deliveries among them.
+JupyterHub's HubOAuth knows the hub's URLs, the scopes that give access to this service, and how scopes
+compare. The two requests are sent without it: its blocking calls share one thread and have no time limit, so
+a hub that hangs would block all of our threads, including those of deliveries.
 """
 
 import base64
@@ -23,18 +23,18 @@ from webhook.access.permissions import User
 from webhook.http.errors import HttpError
 
 CACHE_AGE = 60.0
-"""Seconds for which an answer of the hub holds: a revoked token opens the service that long."""
+"""Seconds that an answer of the hub is cached: a revoked token gives access for that long."""
 
 _MAX_CACHED = 10_000  # tokens
 _TIME_LIMIT = (3.05, 10)  # seconds to connect, and to wait for an answer
-_MAX_OPEN_REQUESTS = 16  # at once: the other threads are there for what needs no hub
+_MAX_OPEN_REQUESTS = 16  # at once, which leaves threads for requests that do not need the hub
 _RETRY = {"Retry-After": "10"}
 
 log = structlog.get_logger()
 
 
 class _CachedUser(NamedTuple):
-    """What the hub said of a token: its owner, or that it knows no such token (None)."""
+    """The hub's answer about a token: its owner, or None for an unknown token."""
 
     user: User | None
     has_access: bool
@@ -42,7 +42,7 @@ class _CachedUser(NamedTuple):
 
 
 class HubClient:
-    """One hub, whose service this is. Safe to use from many threads; it asks nothing before it is asked."""
+    """The hub of this service. Thread-safe; sends nothing before it is used."""
 
     def __init__(
         self, oauth: HubOAuth, rules: HubUserRules, clock: Callable[[], float] = time.monotonic
@@ -55,10 +55,10 @@ class HubClient:
         self._open_requests = threading.BoundedSemaphore(_MAX_OPEN_REQUESTS)
 
     def user(self, token: str, session: str = "") -> User | None:
-        """Return a token's owner; None where the hub does not know the token (any more).
+        """Return the owner of a token, or None if the hub does not know the token.
 
-        `session` is the hub's own session of the browser, if any: when that ends, so does what was remembered.
-        Raises HttpError: 403 where the owner may not use this service, 503 where the hub does not answer.
+        `session` is the browser's session with the hub, if any: a new session does not use the cached answer of an
+        old one. Raises HttpError: 403 if the owner has no access to this service, 503 if the hub does not answer.
         """
         key = (hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest(), session)
         with self._lock:
@@ -75,26 +75,26 @@ class HubClient:
         return answer.user
 
     def authorization_url(self, state: str, verifier: str) -> str:
-        """Return where a browser goes to log in, and to come back with a code and `state`."""
+        """Return the URL at which a browser logs in, to return with a code and `state`."""
         challenge = hashlib.sha256(verifier.encode("ascii")).digest()
-        asked = {
+        query = {
             "client_id": self._oauth.oauth_client_id,
             "redirect_uri": self._oauth.oauth_redirect_uri,
             "response_type": "code",
             "state": state,
-            "code_challenge": _base64url(challenge),  # RFC 7636; a hub before version 6 does without
+            "code_challenge": _base64url(challenge),  # RFC 7636; hubs before version 6 ignore it
             "code_challenge_method": "S256",
         }
-        return f"{self._oauth.oauth_authorization_url}?{urlencode(asked)}"
+        return f"{self._oauth.oauth_authorization_url}?{urlencode(query)}"
 
     @property
     def logout_url(self) -> str:
-        """Where a browser goes to end its session with the hub."""
+        """The URL at which a browser ends its session with the hub."""
         return f"{self._oauth.hub_host}{self._oauth.hub_prefix}logout"
 
     def token(self, code: str, verifier: str) -> str:
-        """Return the token that a code stands for, of a browser that came back. Raises HttpError."""
-        asked = {
+        """Exchange the code of a browser that returned for its token. Raises HttpError."""
+        form = {
             "client_id": self._oauth.oauth_client_id,
             "client_secret": self._oauth.api_token,
             "grant_type": "authorization_code",
@@ -102,22 +102,22 @@ class HubClient:
             "redirect_uri": self._oauth.oauth_redirect_uri,
             "code_verifier": verifier,
         }
-        answer = self._request("POST", self._oauth.oauth_token_url, data=asked)
+        answer = self._request("POST", self._oauth.oauth_token_url, data=form)
         if not answer.ok:
-            log.warning("hub.code_refused", status=answer.status_code, said=answer.text[:300])
+            log.warning("hub.code_refused", status=answer.status_code, response=answer.text[:300])
             raise HttpError(400, "login_failed", "The login has expired. Log in again.")
         token: str = _parse_json(answer)["access_token"]
         return token
 
     def _fetch_user(self, token: str) -> _CachedUser:
-        if not _can_be_sent(token):
+        if not _is_valid_header(token):
             return _CachedUser(None, False, self._clock() + CACHE_AGE)
-        asked = {"Authorization": f"Bearer {token}"}
-        answer = self._request("GET", f"{self._oauth.api_url.rstrip('/')}/user", headers=asked)
+        headers = {"Authorization": f"Bearer {token}"}
+        answer = self._request("GET", f"{self._oauth.api_url.rstrip('/')}/user", headers=headers)
         if answer.status_code in (401, 403, 404):
             return _CachedUser(None, False, self._clock() + CACHE_AGE)
         if not answer.ok:
-            log.error("hub.refused", status=answer.status_code, said=answer.text[:300])
+            log.error("hub.refused", status=answer.status_code, response=answer.text[:300])
             raise _hub_unavailable()
         model = _parse_json(answer)
         has_access = bool(self._oauth.check_scopes(self._oauth.access_scopes, model))
@@ -143,13 +143,13 @@ class HubClient:
         oauth = self._oauth
         try:
             with requests.Session() as session:
-                session.trust_env = False  # a proxy or a .netrc is of no use between the hub and its services
+                session.trust_env = False  # no proxy or .netrc between the hub and its services
                 if oauth.certfile and oauth.keyfile:  # the hub's internal_ssl
                     session.cert = (oauth.certfile, oauth.keyfile)
                     session.verify = oauth.client_ca or True
                 return session.request(method, url, timeout=_TIME_LIMIT, allow_redirects=False, **sent)
         except requests.RequestException as exc:
-            log.error("hub.away", url=url, error=type(exc).__name__)
+            log.error("hub.unreachable", url=url, error=type(exc).__name__)
             raise _hub_unavailable() from exc
         finally:
             self._open_requests.release()
@@ -158,8 +158,8 @@ class HubClient:
 def _parse_json(answer: requests.Response) -> dict[str, Any]:
     try:
         model: dict[str, Any] = answer.json()
-    except ValueError as exc:  # something else answers in the hub's place, such as a proxy with an error page
-        log.error("hub.not_json", said=answer.text[:300])
+    except ValueError as exc:  # such as the error page of a proxy
+        log.error("hub.not_json", response=answer.text[:300])
         raise _hub_unavailable() from exc
     return model
 
@@ -169,7 +169,7 @@ def _hub_unavailable() -> HttpError:
     return HttpError(503, "hub_unavailable", message, _RETRY)
 
 
-def _can_be_sent(token: str) -> bool:
+def _is_valid_header(token: str) -> bool:
     return token.isascii() and token.isprintable()
 
 

@@ -1,8 +1,8 @@
-"""Logging in with the hub (OAuth 2), for browsers: there, back, and out again.
+"""Log browsers in and out with the hub (OAuth 2).
 
-What must be known when a browser comes back is in signed cookies and nowhere else, so that whichever process of
-ours it comes back to can go on, and a restart logs nobody out: in a cookie for each login under way the PKCE
-verifier and where to go then, afterwards in the session's the token that the hub gave.
+All state is in signed cookies, so that every web process can finish a login and a restart logs nobody out. While a
+login is in progress, a cookie of its own holds the PKCE verifier and the page to return to. Afterwards the session
+cookie holds the hub's token.
 """
 
 import hashlib
@@ -22,26 +22,26 @@ from webhook.access.hub.client import HubClient
 from webhook.http.errors import HttpError
 
 LOGIN_TIME_LIMIT = timedelta(minutes=10)
-"""How long a login may take, from our page to the hub and back."""
+"""How long a login may take, from the redirect to the hub until the browser returns."""
 HUB_TOKEN_KEY = "token"  # noqa: S105 -- a name, no token
-"""Under this name the session holds the hub's token."""
+"""The key of the hub's token in the session."""
 
 log = structlog.get_logger()
 
 
 def secret(api_token: str, purpose: str) -> bytes:
-    """Return a secret that all processes of this service have, and nobody else."""
+    """Return a secret that all processes of this service share, derived for one purpose."""
     return hmac.digest(api_token.encode(), f"repo2hub {purpose}".encode(), "sha256")
 
 
 def is_https(request: Request) -> bool:
-    """Say whether the browser speaks https with the hub: proxies say so, the outermost first."""
-    spoken = request.headers.get("X-Forwarded-Proto", request.scheme)
-    return spoken.split(",")[0].strip().lower() == "https"
+    """Return whether the browser uses https, as the outermost proxy states in X-Forwarded-Proto."""
+    protocols = request.headers.get("X-Forwarded-Proto", request.scheme)
+    return protocols.split(",")[0].strip().lower() == "https"
 
 
 class Login:
-    """The way to the hub and back, for one deployment under `base_path`."""
+    """The login of a service under `base_path`."""
 
     def __init__(self, hub: HubClient, base_path: str, api_token: str) -> None:
         self._hub = hub
@@ -49,7 +49,7 @@ class Login:
         self._cookies = URLSafeTimedSerializer(secret(api_token, "login"))
 
     def start(self, next_path: str) -> Response:
-        """Send a browser to the hub; it comes back to `next_path`, if that is one of ours."""
+        """Redirect a browser to the hub, to return to `next_path` if that is one of our paths."""
         state, verifier = secrets.token_urlsafe(16), secrets.token_urlsafe(32)
         answer = redirect(self._hub.authorization_url(state, verifier))
         answer.set_cookie(
@@ -64,14 +64,14 @@ class Login:
         return answer
 
     def safe_next_path(self, path: str) -> str:
-        """Return a path if a browser takes it for one under our base path, else the base path itself."""
-        # No backslash, no control character, and short enough for a cookie.
+        """Return a path if browsers resolve it to one of our pages, else the base path."""
+        # No backslash or control character, and short enough for a cookie.
         parts = urlsplit(path) if re.fullmatch(r"/[!-\[\]-~]{,1500}", path) else None
         if parts is None or parts.scheme or parts.netloc or not parts.path.startswith(self._base_path):
             return self._base_path
-        is_climbing = any(unquote(step) in (".", "..") for step in parts.path.split("/"))
-        is_door = parts.path.removeprefix(self._base_path) in ("login", "oauth_callback", "logout")
-        return self._base_path if is_climbing or is_door or path.startswith("//") else path
+        has_dots = any(unquote(name) in (".", "..") for name in parts.path.split("/"))
+        is_login = parts.path.removeprefix(self._base_path) in ("login", "oauth_callback", "logout")
+        return self._base_path if has_dots or is_login or path.startswith("//") else path
 
     def blueprint(self) -> Blueprint:
         """Return the routes, to be registered under the base path."""
@@ -86,8 +86,8 @@ class Login:
 
     def _callback(self) -> Response:
         if error := request.args.get("error"):
-            said = request.args.get("error_description", error)[:200]
-            raise HttpError(403, "login_refused", f"The hub denied the login: {said}")
+            reason = request.args.get("error_description", error)[:200]
+            raise HttpError(403, "login_refused", f"The hub denied the login: {reason}")
         state = request.args.get("state", "")
         verifier, next_path = self._load_login_state(state)
         session[HUB_TOKEN_KEY] = self._hub.token(request.args.get("code", ""), verifier)
@@ -96,10 +96,10 @@ class Login:
         return answer
 
     def _load_login_state(self, state: str) -> tuple[str, str]:
-        """Return the verifier and the path of the login that a browser comes back from. Raises HttpError."""
+        """Return the verifier and the next path of the login that a browser returns from. Raises HttpError."""
         cookie, limit = request.cookies.get(_cookie(state), ""), int(LOGIN_TIME_LIMIT.total_seconds())
         try:
-            # The state is part of what is signed: the cookie of another login does not do.
+            # The signature includes the state, so the cookie of another login is not accepted.
             verifier, next_path = self._cookies.loads(cookie, max_age=limit, salt=state)
         except (BadSignature, UnicodeError):
             message = (
@@ -115,18 +115,18 @@ class Login:
 
 
 def _cookie(state: str) -> str:
-    """Return a login's cookie: one each, for a browser with many tabs begins many at once."""
+    """Return the name of a login's cookie: browser tabs can be in different logins at the same time."""
     return f"repo2hub-login-{hashlib.sha256(state.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}"
 
 
 class _SessionInterface(SecureCookieSessionInterface):
     def get_cookie_secure(self, app: Flask) -> bool:
-        """Keep the session from unencrypted connections where the browser has another."""
+        """Restrict the cookie to https if the browser uses it."""
         return is_https(request)
 
 
 def set_up_session(app: Flask, base_path: str, api_token: str) -> None:
-    """Let an application keep signed sessions under our path."""
+    """Configure an application's signed session cookie, under our path."""
     app.secret_key = secret(api_token, "session")
     app.session_interface = _SessionInterface()
     app.config.update(
@@ -138,6 +138,6 @@ def set_up_session(app: Flask, base_path: str, api_token: str) -> None:
 
 
 def requested_path(request: Request) -> str:
-    """Return what was asked for as it was written: a path's %2F is not a slash."""
+    """Return the path and query of a request as they were sent: %2F in a path is not a slash."""
     raw: str = request.environ.get("RAW_URI", "")
     return raw if raw.startswith("/") else request.full_path.rstrip("?")
