@@ -184,7 +184,7 @@ def _add_active(
 
 
 def to_filter(session: Session, query: BuildQuery) -> BuildFilter:
-    """Return the filter for the database; a ref matches the branch and the tag of this name. Raises ResolveError."""
+    """Return the database filter; a ref matches both a branch and a tag of its name. Raises ResolveError."""
     repository_id: int | None = None
     refs: tuple[str, ...] = ()
     if query.repository:
