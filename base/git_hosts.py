@@ -47,12 +47,12 @@ def pin_address(
         return []
     address = _ADDRESS.fullmatch(url)
     if address is None:
-        raise HostNotAllowed("has no address of the form https://host/path")
+        raise HostNotAllowed("does not have an address of the form https://host/path")
     host, port = address["host"], int(address["port"]) if address["port"] else None
     if is_listed(address["scheme"], host, port, hosts):
         return []
     if address["scheme"] != "https":
-        raise HostNotAllowed("is not asked without TLS")
+        raise HostNotAllowed("must be accessed with https")
     is_proxied = _is_proxied(host, environ)
     try:
         # What is an address by number need not be looked up, and may be exempt from the proxy by its network.
@@ -62,7 +62,7 @@ def pin_address(
             return []
         raise
     if not all(_is_public(one) for one in found):
-        raise HostNotAllowed("is on a private network; only servers in REPO2HUB_GIT_HOSTS may be")
+        raise HostNotAllowed("is on a private network and not in REPO2HUB_GIT_HOSTS")
     listed = ",".join(f"[{one}]" if isinstance(one, IPv6Address) else str(one) for one in found)
     return [("http.curloptResolve", f"{host}:{port or 443}:{listed}")]
 
@@ -85,7 +85,7 @@ def _addresses(host: str, flags: int) -> list[IPv4Address | IPv6Address]:
     try:
         found = socket.getaddrinfo(host, 443, type=socket.SOCK_STREAM, flags=flags)
     except UnicodeError as exc:
-        raise HostNotAllowed("has a name that no server can have") from exc
+        raise HostNotAllowed("has an invalid name") from exc
     return [ip_address(str(where[0]).partition("%")[0]) for *_, where in found]
 
 

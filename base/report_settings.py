@@ -36,19 +36,21 @@ class ReportSettings(BaseSettings):
     @classmethod
     def _addresses(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         if not all(_URL.fullmatch(url.get_secret_value()) for url in value):
-            raise ValueError("write addresses that begin with https://, no user in them, separated by commas")
+            raise ValueError("must be comma-separated https:// addresses without a user name")
         return value
 
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
         if self.github_status_token is not None and self.github_app_id is not None:
             raise ValueError(
-                "REPO2HUB_GITHUB_APP_ID: set it or REPO2HUB_GITHUB_STATUS_TOKEN; statuses are set by one of them"
+                "REPO2HUB_GITHUB_APP_ID: set either this or REPO2HUB_GITHUB_STATUS_TOKEN, not both"
             )
         if self.github_app_private_key is not None and self.github_app_id is None:
-            raise ValueError("REPO2HUB_GITHUB_APP_ID: a private key needs the id of its app")
+            raise ValueError("REPO2HUB_GITHUB_APP_ID: required with REPO2HUB_GITHUB_APP_PRIVATE_KEY")
         if self.notify_urls and self.notify_secret is None:
-            raise ValueError("REPO2HUB_NOTIFY_SECRET: notifications are signed; set the receiver's secret")
+            raise ValueError(
+                "REPO2HUB_NOTIFY_SECRET: required with REPO2HUB_NOTIFY_URLS, to sign notifications"
+            )
         return self
 
     @property

@@ -18,7 +18,7 @@ def split(value: object) -> object:
 def _base_url(value: str) -> str:
     if not re.fullmatch(r"https?://[A-Za-z0-9.:\[\]_-]+(/[A-Za-z0-9._~/-]*)?", value):
         raise ValueError(
-            "write an address such as https://host/path or http://127.0.0.1:5000, no user and no query in it"
+            "must be an address such as https://host/path or http://127.0.0.1:5000, without user name and query"
         )
     return value.rstrip("/")
 

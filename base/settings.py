@@ -44,12 +44,12 @@ class SecretFileSource(PydanticBaseSettingsSource):
         if not path or not ("SecretStr" in str(field.annotation) or field_name == "database_url"):
             return None, field_name, False
         if os.environ.get(variable):
-            raise SettingsError(f"{variable}: set it or {variable}_FILE, not both")
+            raise SettingsError(f"{variable}: set either this or {variable}_FILE, not both")
         try:
             value = Path(path).read_text(encoding="utf-8").strip()
         except (OSError, ValueError) as exc:
             # A decoding error quotes the bytes, which are the secret.
-            why = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8 text"
+            why = exc.strerror if isinstance(exc, OSError) else "not UTF-8 text"
             raise SettingsError(f"{variable}_FILE: cannot read {path}: {why}") from exc
         if not value:
             raise SettingsError(f"{variable}_FILE: {path} is empty")
@@ -127,7 +127,7 @@ class SharedSettings(ReportSettings):
         try:
             return value.expanduser().absolute()
         except RuntimeError as exc:  # as in a container whose user has no entry and no HOME
-            raise ValueError(f"cannot tell whose home {value} is in; write an absolute path") from exc
+            raise ValueError(f"cannot resolve the home folder in {value}; use an absolute path") from exc
 
     @field_validator("secret_file_errors")
     @classmethod
@@ -143,14 +143,14 @@ class SharedSettings(ReportSettings):
             return value
         value = re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", value)
         if not _is_database_url(value):
-            raise ValueError("write sqlite:////path/to/file or postgresql://user:password@host/database")
+            raise ValueError("must be sqlite:////path/to/file or postgresql://user:password@host/database")
         return value
 
     @field_validator("registry_url")
     @classmethod
     def _lower_case(cls, value: str | None) -> str | None:
         if value is not None and value != value.lower():
-            raise ValueError("write it in lower case, as the names of images are")
+            raise ValueError("must be in lower case, like the names of images")
         return value
 
     @field_validator("git_hosts")
@@ -158,38 +158,42 @@ class SharedSettings(ReportSettings):
     def _git_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for host in value:
             if not (host == "*" or re.fullmatch(r"(http://)?[A-Za-z0-9.-]+(:[0-9]{1,5})?", host)):
-                raise ValueError("write hosts such as gitlab.com or git.example.org:8443, or * for all")
+                raise ValueError(
+                    "must be comma-separated hosts such as gitlab.com or git.example.org:8443, or * for all"
+                )
             if host.startswith("http://") and not is_loopback(host.split("/")[2].partition(":")[0]):
-                raise ValueError(f"{host} would be asked without TLS; only this machine may be")
+                raise ValueError(f"{host} must use https; http is only allowed for this machine")
         return tuple(host.lower() for host in value)
 
     @field_validator("image_prefix")
     @classmethod
     def _image_prefix(cls, value: str) -> str:
         if not re.fullmatch(r"([a-z0-9]+([._-][a-z0-9]+)*/)*([a-z0-9]+[._-])*", value):
-            raise ValueError("lower-case letters and digits, parts ended by / or -, such as repo2hub/")
+            raise ValueError(
+                "must be lower-case letters and digits in parts that end with / or -, such as repo2hub/"
+            )
         return value
 
     @field_validator("repo_dir")
     @classmethod
     def _repo_dir(cls, value: str | None) -> str | None:
         if value is not None and not re.fullmatch(r"(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+", value):
-            raise ValueError("write a folder of the image such as /srv/repo")
+            raise ValueError("must be an absolute folder in the image, such as /srv/repo")
         return value
 
     @field_validator("buildpacks")
     @classmethod
     def _buildpacks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if value not in (("uv",), ("standard",), ("uv", "standard")):
-            raise ValueError("write standard, uv,standard or uv")
+            raise ValueError("must be standard, uv,standard or uv")
         return value
 
     @model_validator(mode="after")
     def _prefix_has_no_host(self) -> Self:
         if self.registry_url is None and image_names.is_in_registry(f"{self.image_prefix}org/repo"):
             raise ValueError(
-                "REPO2HUB_IMAGE_PREFIX: it begins as a registry's host does, where images would be looked for; "
-                "write the host in REPO2HUB_REGISTRY_URL"
+                "REPO2HUB_IMAGE_PREFIX: must not begin with a registry's host; set the registry in "
+                "REPO2HUB_REGISTRY_URL"
             )
         return self
 

@@ -19,7 +19,7 @@ def _bytes(value: object) -> object:
         return value
     match = re.fullmatch(r"(\d+)\s*([kmgt]?)b?", value.strip().lower())
     if match is None:
-        raise ValueError("use a number of bytes, optionally with the unit k, m, g or t, such as 4g")
+        raise ValueError("must be a number of bytes, optionally with the unit k, m, g or t, such as 4g")
     return int(match[1]) * _UNITS[match[2]]
 
 

@@ -32,7 +32,7 @@ def limit_build_steps(limit: int, cgroups: Path = CGROUPS) -> None:
         raise InfrastructureError(
             "memory_limit_unenforceable",
             "REPO2HUB_BUILD_MEMORY_LIMIT cannot be enforced. The builder must run on the engine's machine and "
-            "be able to write its cgroups, and the engine must use the cgroupfs driver"
+            "be able to write its cgroups, and the engine must use the cgroupfs driver "
             '("exec-opts": ["native.cgroupdriver=cgroupfs"] in its daemon.json).',
         ) from exc
 

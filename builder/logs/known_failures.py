@@ -87,7 +87,7 @@ RULES: tuple[Rule, ...] = (
     _infra("registry_unavailable", "push", r"ERROR: (?P<error>[^\n]+)",
           "The image was built but could not be pushed: {error}"),
     _infra("registry_unavailable", "base image", _BUSY,
-          "The registry of the base image {subject} is overloaded or limits pulls. The build is retried."),
+          "The registry of the base image {subject} is overloaded or limits pulls."),
     _user("base_image_not_found", "base image",
           rf"{_DENIED}|not found|does not exist|manifest unknown|invalid reference",
           "Base image {subject} not found, or it is private. Fix the FROM line of the Dockerfile."),

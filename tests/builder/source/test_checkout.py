@@ -227,7 +227,7 @@ def test_git_goes_to_the_address_that_was_looked_at_and_asks_for_no_other(github
         ("https://localhost", "on a private network"),
         ("https://10.0.0.7", "on a private network"),
         ("https://0x7f.1", "on a private network"),
-        ("http://git.example", "without TLS"),
+        ("http://git.example", "accessed with https"),
     ],
 )
 def test_a_server_that_is_not_public_has_to_be_in_the_settings(
