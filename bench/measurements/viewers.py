@@ -130,7 +130,7 @@ def _measure(site: Site, number: int) -> RoundResult:
 
 def _start_build(site: Site, number: int) -> Lease:
     """Have a build running, whose log we write."""
-    build_id = site.service.ask("org/watched", _commit(number))
+    build_id = site.service.request_build("org/watched", _commit(number))
     with site.database.write() as session:
         # Ahead of the builds of all the deliveries: somebody waits for it.
         build = transitions.claim(session, worker="bench", now=datetime.now(UTC))

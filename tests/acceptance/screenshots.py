@@ -120,7 +120,7 @@ def _hub(browser: Browser) -> Iterator[Launcher]:
         for name, message in _READY:
             repository = hub.github.create(name)
             repository.commit({"requirements.txt": "", "index.ipynb": NOTEBOOK}, message=message)
-            hub.service.wait_for(hub.service.ask(name), "succeeded")
+            hub.service.wait_for(hub.service.request_build(name), "succeeded")
         fails = hub.github.create(_FAILS)
         fails.commit({"requirements.txt": "numpy==2.1\nnumppy-extras\n"})
         slow = hub.github.create(_SLOW)

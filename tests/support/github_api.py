@@ -2,7 +2,7 @@
 
 It keeps statuses as GitHub does, the newest first, and checks what GitHub checks: the token, the App's JWT with
 the public key, the words of a state, the length of a description. It has no limits of its own, and knows every
-repository and commit: refusals and limits are what a test tells it to answer.
+repository and commit; refusals and limits are answers that a test sets.
 """
 
 import re

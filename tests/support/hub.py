@@ -201,7 +201,7 @@ class Hub:
         return answer.json() if answer.content else None
 
     def add_user(self, name: str, *groups: str) -> None:
-        """Make a user who is in the groups, which are made too."""
+        """Create a user, the groups if they do not exist, and the memberships."""
         self._make(f"users/{name}")
         for group in groups:
             self._make(f"groups/{group}")
@@ -238,14 +238,14 @@ class Hub:
 
 @dataclass(frozen=True)
 class External:
-    """How the hub and a service that it does not start itself know each other."""
+    """A service that the hub does not start itself, and what each must know of the other."""
 
     name: str
     port: int
     token: str = "token-of-a-service-that-nobody-guesses"
 
     def config(self, *, everybody: bool = True) -> str:
-        """Return what the hub's configuration needs; `everybody`: all users may use the service."""
+        """Return the hub's configuration for the service; with `everybody` all users may use it."""
         service = {
             "name": self.name,
             "url": f"http://127.0.0.1:{self.port}",
@@ -265,7 +265,7 @@ class External:
 
     @property
     def scope(self) -> str:
-        """What somebody needs to use the service."""
+        """The scope that a user needs to use the service."""
         return f"access:services!service={self.name}"
 
     def environ(self, hub: Hub) -> dict[str, str]:

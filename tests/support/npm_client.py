@@ -1,4 +1,4 @@
-"""BinderHub's npm client under node, as a test sees it."""
+"""BinderHub's npm client, run by node."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ CLIENT = Path(__file__).parent / "binder_client.mjs"
 PACKAGES = ROOT / "machine" / "npm" / "node_modules"
 VERSIONS = ("0.5", "0.4")
 LIMIT = 240.0
-"""Seconds after which a client is ended, whatever it waits for; a real build may be among it."""
+"""Seconds after which a client is killed; a real build may take long."""
 
 Event = dict[str, Any]
 
@@ -59,7 +59,7 @@ class Client:
             yield self.events[-1]
 
     def kill(self) -> None:
-        """Let it go without a word, as a browser that crashes."""
+        """Kill it, so that the connection ends as with a browser that crashes."""
         self._late.cancel()
         self._process.kill()
         self._process.wait()

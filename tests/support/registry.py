@@ -21,7 +21,7 @@ http: {{addr: "127.0.0.1:{port}"}}
 
 
 def free_port() -> int:
-    """Return a port of the loopback interface that nobody listens on."""
+    """Return a free port of the loopback interface."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -30,7 +30,7 @@ def free_port() -> int:
 
 @dataclass
 class Registry:
-    """A running registry; with `htpasswd` it wants that login."""
+    """A registry; with `htpasswd` it requires a login."""
 
     folder: Path
     htpasswd: Path | None = None

@@ -1,4 +1,4 @@
-"""repo2hub as it is really run: the command line's processes, real deliveries, the API over HTTP."""
+"""repo2hub as users run it: processes of the command line, signed deliveries, the API over HTTP."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ class Service:
     settings: dict[str, str] = field(default_factory=dict)
     environ: dict[str, str] = field(default_factory=dict)
     token: str | None = None
-    """Sent along with what `get`, `post` and `log` ask."""
+    """The API token of `get`, `post` and `log`."""
 
     def __post_init__(self) -> None:
         self.port = free_port()
@@ -129,7 +129,7 @@ class Service:
         return self.data_dir / f"{role}.log"
 
     def dockerfile(self, command: str) -> dict[str, str]:
-        """Return the Dockerfile of one step, which the engine has in no cache."""
+        """Return a Dockerfile with one step that the engine never has in its cache."""
         return {"Dockerfile": f"FROM {self.base_image}\nRUN : {uuid.uuid4()} && {command}\n"}
 
     def push(
@@ -139,8 +139,8 @@ class Service:
         payload = push_payload(repository, commit=commit, ref=ref, **changes)
         answer = deliver(f"{self.url}/webhook/github", "push", payload, secret=SECRET)
         assert answer.status_code in (200, 202), answer.text
-        said: dict[str, Any] = answer.json()
-        return said
+        result: dict[str, Any] = answer.json()
+        return result
 
     def get(self, path: str) -> Any:
         return requests.get(f"{self.url}/api/v1/{path}", headers=self.headers, timeout=30).json()
@@ -148,8 +148,8 @@ class Service:
     def post(self, path: str, body: dict[str, Any] | None = None) -> "requests.Response":
         return requests.post(f"{self.url}/api/v1/{path}", json=body or {}, headers=self.headers, timeout=30)
 
-    def ask(self, repository: str, ref: str = "HEAD", **more: Any) -> int:
-        """Ask for a build, as a script does, and return its id."""
+    def request_build(self, repository: str, ref: str = "HEAD", **more: Any) -> int:
+        """Request a build, as a script does, and return its id."""
         answer = self.post("builds", {"repository": repository, "ref": ref, **more})
         assert answer.status_code == 202, answer.text
         build_id: int = answer.json()["build"]["id"]
@@ -159,7 +159,7 @@ class Service:
         return requests.get(f"{self.url}/api/v1/builds/{build_id}/log", headers=self.headers, timeout=30).text
 
     def wait_for(self, build_id: int, *statuses: str, phase: str | None = None) -> dict[str, Any]:
-        """Wait until a build is in one of the states (or in a phase), and return it."""
+        """Wait until a build has one of the statuses (or a phase), and return it."""
         wanted = statuses or ("succeeded", "failed", "cancelled")
         deadline = time.monotonic() + LIMIT
         while time.monotonic() < deadline:
@@ -171,8 +171,8 @@ class Service:
             time.sleep(0.05)
         raise AssertionError(f"build {build_id} took too long: {self.log(build_id)}")
 
-    def wait_until_given_back(self, build_id: int) -> dict[str, Any]:
-        """Wait until an attempt has ended but not the build, which is then to be tried again later."""
+    def wait_until_requeued(self, build_id: int) -> dict[str, Any]:
+        """Wait until an attempt failed and the build was queued for a retry, and return the build."""
         deadline = time.monotonic() + LIMIT
         while time.monotonic() < deadline:
             build: dict[str, Any] = self.get(f"builds/{build_id}")
@@ -183,7 +183,7 @@ class Service:
         raise AssertionError(f"build {build_id} took too long: {self.log(build_id)}")
 
     def wait_for_log(self, build_id: int, words: str) -> None:
-        """Wait until the log has those words."""
+        """Wait until the log contains the words."""
         deadline = time.monotonic() + 120
         while words not in self.log(build_id):
             assert time.monotonic() < deadline, self.log(build_id)

@@ -61,9 +61,9 @@ def push(service: Service, repository: BareRepository, *commands: str) -> int:
     return build_id
 
 
-def given_back(service: Service, build_id: int, cause: str) -> str:
+def failed_attempt(service: Service, build_id: int, cause: str) -> str:
     """Return the message of the first attempt when it ended; a second attempt would disturb another test."""
-    build = service.wait_until_given_back(build_id)
+    build = service.wait_until_requeued(build_id)
     assert (build["cause"], build["attempt"]) == (cause, 1), service.log(build_id)
     message: str = build["message"]
     assert message in service.log(build_id) and "\n" not in message
@@ -76,7 +76,7 @@ def test_a_build_that_finds_no_engine_is_built_when_the_engine_is_back(
 ) -> None:
     own_engine.stop()
     build_id = push(service, repository, "echo built at last")
-    build = service.wait_until_given_back(build_id)
+    build = service.wait_until_requeued(build_id)
     assert (build["cause"], build["attempt"]) == ("engine_unavailable", 1)
     assert "repo2hub doctor" in build["message"]
     own_engine.start()
@@ -92,7 +92,7 @@ def test_an_engine_that_stops_in_the_middle_of_a_build_leaves_nothing_behind(
     service.wait_for_log(build_id, "it-stands-still")
     assert files_of_builds(service.data_dir)
     own_engine.stop()
-    assert "repo2hub doctor" in given_back(service, build_id, "engine_unavailable")
+    assert "repo2hub doctor" in failed_attempt(service, build_id, "engine_unavailable")
     standstill.go_on()  # the engine did not end its running step
     own_engine.start()
     nothing_is_left(service, str(service.data_dir / "work"), own_engine.client())
@@ -106,7 +106,7 @@ def test_an_engine_that_crashes_while_it_pushes_is_not_taken_for_the_registry(
         build_id = push(service, repository)
         service.wait_for(build_id, phase="pushing")
         own_engine.crash()
-        assert "repo2hub doctor" in given_back(service, build_id, "engine_unavailable")
+        assert "repo2hub doctor" in failed_attempt(service, build_id, "engine_unavailable")
     own_engine.start()
     nothing_is_left(service, service.settings["IMAGE_PREFIX"], own_engine.client())
 
@@ -154,7 +154,7 @@ def test_a_full_disk_of_the_engine_is_for_the_admin_to_fix(
     service: Service, own_engine: OwnEngine, repository: BareRepository
 ) -> None:
     build_id = push(service, repository, f"head -c {2 * SPARE}M /dev/zero > /large")
-    assert "free space" in given_back(service, build_id, "no_space")
+    assert "free space" in failed_attempt(service, build_id, "no_space")
     nothing_is_left(service, "/dev/zero", own_engine.client())
 
 
@@ -180,6 +180,6 @@ def test_a_full_disk_of_the_builder_is_for_the_admin_to_fix(
 ) -> None:
     commit = repository.commit(FILES[when])
     build_id = small_builder.push(repository.full_name, commit)["build"]
-    assert "free" in given_back(small_builder, build_id, "no_space")
+    assert "free" in failed_attempt(small_builder, build_id, "no_space")
     assert not files_of_builds(builders_disk)
     assert shutil.disk_usage(builders_disk).used < 10**5

@@ -116,7 +116,7 @@ class Guarded:
 
     def failed_attempt(self, repository: BareRepository) -> dict[str, Any]:
         """Return the build of a push after its first attempt, cancelled so that no other follows."""
-        build = self.service.wait_until_given_back(self.push(repository))
+        build = self.service.wait_until_requeued(self.push(repository))
         assert self.service.post(f"builds/{build['id']}/cancel").status_code == 200
         return build
 

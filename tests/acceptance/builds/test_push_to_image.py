@@ -73,7 +73,7 @@ def test_a_commit_that_was_never_pushed_here_is_built_on_request(
     commit = repository.commit(dockerfile(service), branch="feature/plots")
     missing = service.image(repository.full_name, "feature/plots")
     assert missing["state"] == "none"
-    build = service.wait_for(service.ask(repository.full_name, "feature/plots"))
+    build = service.wait_for(service.request_build(repository.full_name, "feature/plots"))
     assert build["status"] == "succeeded"
     assert service.image(repository.full_name, "feature/plots")["commit"] == commit
 

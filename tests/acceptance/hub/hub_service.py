@@ -61,7 +61,7 @@ class Behind:
         headers = {"Authorization": f"Bearer {token}"}
         return requests.post(f"{self.url}{path}", json=body or {}, headers=headers, timeout=30)
 
-    def ask(self, token: str, repository: str, ref: str = "HEAD", **more: Any) -> requests.Response:
+    def request_build(self, token: str, repository: str, ref: str = "HEAD", **more: Any) -> requests.Response:
         """Ask for a build with a token."""
         return self.post("/api/v1/builds", token, {"repository": repository, "ref": ref, **more})
 

@@ -57,7 +57,7 @@ def repository_of(github: GitServer, *, token: str | None = None) -> BareReposit
 def build_of(behind: Behind, github: GitServer, name: str, repository: BareRepository | None = None) -> int:
     """Have a build asked for by a user, and return its id; nobody builds it."""
     repository = repository or repository_of(github)
-    asked = behind.ask(behind.hub.token(name), repository.full_name)
+    asked = behind.request_build(behind.hub.token(name), repository.full_name)
     assert asked.status_code == 202, asked.text
     build_id: int = asked.json()["build"]["id"]
     return build_id

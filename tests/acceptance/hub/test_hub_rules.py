@@ -75,10 +75,10 @@ def test_a_user_without_access_to_a_private_repository_cannot_request_its_build(
     commit = secret.head()
     assert commit is not None
     for ref in ("main", "HEAD", "nothing-of-the-kind", commit):
-        asked = behind.ask(bob, secret.full_name, ref)
+        asked = behind.request_build(bob, secret.full_name, ref)
         assert code(asked) == (404, "unknown_repository")
         # As of one that does not exist, word for word.
-        words = behind.ask(bob, missing, ref).json()["error"]["message"]
+        words = behind.request_build(bob, missing, ref).json()["error"]["message"]
         assert asked.json()["error"]["message"] == words.replace(missing, secret.full_name)
         found = behind.get(f"/api/v1/images/gh/{secret.full_name}/{ref}", bob)
         assert (found.status_code, found.json()["state"]) == (404, "unknown_repository")
@@ -90,7 +90,7 @@ def test_a_private_build_is_visible_to_its_group_and_admins_only(
     behind: Behind, secret: BareRepository
 ) -> None:
     alice, colleague, bob = behind.hub.token("alice"), someone(behind, "lab"), someone(behind)
-    asked = behind.ask(alice, secret.full_name)
+    asked = behind.request_build(alice, secret.full_name)
     assert asked.status_code == 202, asked.text
     build = asked.json()["build"]["id"]
     paths = (f"/api/v1/builds/{build}", f"/api/v1/builds/{build}/log", f"/builds/{build}")
@@ -111,7 +111,7 @@ def test_a_private_build_is_visible_to_its_group_and_admins_only(
     for ref in ("main", secret.head() or ""):
         found = behind.get(f"/api/v1/images/gh/{secret.full_name}/{ref}", bob)
         assert found.json()["state"] == "unknown_repository"
-        assert code(behind.ask(bob, secret.full_name, ref)) == (404, "unknown_repository")
+        assert code(behind.request_build(bob, secret.full_name, ref)) == (404, "unknown_repository")
         assert '"code": "unknown_repository"' in said(behind, bob, secret.full_name, ref)
 
 
@@ -120,7 +120,7 @@ def test_a_user_who_left_the_group_sees_their_own_build_but_cannot_rebuild_it(
 ) -> None:
     name = f"user-{uuid.uuid4().hex[:8]}"
     behind.hub.add_user(name, "lab")
-    build = behind.ask(behind.hub.token(name), secret.full_name).json()["build"]["id"]
+    build = behind.request_build(behind.hub.token(name), secret.full_name).json()["build"]["id"]
     behind.hub.api("DELETE", "groups/lab/users", {"users": [name]})
     token = behind.hub.token(name)
     assert behind.get(f"/api/v1/builds/{build}", token).status_code == 200
@@ -136,11 +136,11 @@ def test_a_repository_that_became_private_without_a_delivery_shows_no_newer_comm
 ) -> None:
     """Without a webhook nobody tells: whoever knows a commit must not have it built with the service's token."""
     bob = someone(behind)
-    assert behind.ask(bob, public.full_name).status_code == 202
+    assert behind.request_build(bob, public.full_name).status_code == 202
     github.make_private(public.full_name, TOKEN)
     newer = public.commit({"README.md": "not for all any more"})
     time.sleep(BUILD_MAX_AGE.total_seconds() + 0.5)  # for as long GitHub's last answer holds
-    assert code(behind.ask(bob, public.full_name, newer)) == (404, "unknown_repository")
+    assert code(behind.request_build(bob, public.full_name, newer)) == (404, "unknown_repository")
     assert '"code": "unknown_repository"' in said(behind, bob, public.full_name, newer)
     listed = behind.get(f"/api/v1/builds?repository={public.full_name}", API_TOKEN).json()["builds"]
     assert newer not in [build["commit"] for build in listed]
@@ -154,18 +154,18 @@ def test_a_repository_that_a_delivery_called_private_stays_private(
     assert answer.status_code == 202, answer.text
     bob, alice = someone(behind), someone(behind, "lab")
     for ref in ("main", "no-such-branch"):
-        assert code(behind.ask(bob, public.full_name, ref)) == (404, "unknown_repository")
-    assert code(behind.ask(alice, public.full_name, "no-such-branch")) == (404, "unknown_ref")
-    assert code(behind.ask(bob, public.full_name, "main")) == (404, "unknown_repository")
+        assert code(behind.request_build(bob, public.full_name, ref)) == (404, "unknown_repository")
+    assert code(behind.request_build(alice, public.full_name, "no-such-branch")) == (404, "unknown_ref")
+    assert code(behind.request_build(bob, public.full_name, "main")) == (404, "unknown_repository")
 
 
 def test_an_underscore_in_a_name_is_no_wildcard(behind: Behind, github: GitServer) -> None:
     for name in ("Other/one_repo", "Other/oneXrepo"):
         github.create(name, token=TOKEN).commit({"README.md": name})
     alice = someone(behind, "lab")
-    built = behind.ask(API_TOKEN, "Other/oneXrepo").json()["build"]["id"]
+    built = behind.request_build(API_TOKEN, "Other/oneXrepo").json()["build"]["id"]
     assert behind.get(f"/api/v1/builds/{built}", alice).status_code == 404
-    mine = behind.ask(alice, "Other/one_repo").json()["build"]["id"]
+    mine = behind.request_build(alice, "Other/one_repo").json()["build"]["id"]
     listed = [one["id"] for one in behind.get("/api/v1/builds", alice).json()["builds"]]
     assert mine in listed and built not in listed
 
@@ -175,8 +175,11 @@ def test_hidden_builds_leave_no_gaps_in_a_page_of_a_list(
 ) -> None:
     shown = []
     for number in range(3):
-        shown.append(behind.ask(API_TOKEN, public.full_name, public.commit({"n": str(number)})))
-        assert behind.ask(API_TOKEN, secret.full_name, secret.commit({"n": str(number)})).status_code == 202
+        shown.append(behind.request_build(API_TOKEN, public.full_name, public.commit({"n": str(number)})))
+        assert (
+            behind.request_build(API_TOKEN, secret.full_name, secret.commit({"n": str(number)})).status_code
+            == 202
+        )
     expected = [one.json()["build"]["id"] for one in shown]
     bob = someone(behind)
     first = behind.get("/api/v1/builds?limit=2", bob).json()
@@ -189,7 +192,7 @@ def test_the_build_of_another_user_is_visible_but_cannot_be_changed(
     behind: Behind, public: BareRepository
 ) -> None:
     alice, bob = someone(behind), someone(behind)
-    build = behind.ask(alice, public.full_name).json()["build"]["id"]
+    build = behind.request_build(alice, public.full_name).json()["build"]["id"]
     assert behind.get(f"/api/v1/builds/{build}", bob).status_code == 200
     for action in ("cancel", "rebuild"):
         refused = behind.post(f"/api/v1/builds/{build}/{action}", bob)
@@ -205,8 +208,8 @@ def test_the_build_of_another_user_is_visible_but_cannot_be_changed(
 def test_public_pages_are_read_without_a_login_and_start_nothing(
     behind: Behind, public: BareRepository, secret: BareRepository, github: GitServer
 ) -> None:
-    seen = behind.ask(API_TOKEN, public.full_name).json()["build"]["id"]
-    hidden = behind.ask(API_TOKEN, secret.full_name).json()["build"]["id"]
+    seen = behind.request_build(API_TOKEN, public.full_name).json()["build"]["id"]
+    hidden = behind.request_build(API_TOKEN, secret.full_name).json()["build"]["id"]
     settings = {**behind.web.settings, "PUBLIC_PAGES": "true"}
     environ = behind.external.environ(behind.hub)
     second = start_web(behind.web.data_dir, environ, free_port(), github.url, **settings)
@@ -234,33 +237,33 @@ def test_a_user_cannot_exceed_the_limit_of_active_builds(behind: Behind, public:
     alice, bob, admin = someone(behind), someone(behind), behind.hub.token(ADMIN)
     commits = [public.commit({"n": str(number)}) for number in range(ACTIVE + 3)]
     for commit in commits[:ACTIVE]:
-        assert behind.ask(alice, public.full_name, commit).status_code == 202
-    refused = behind.ask(alice, public.full_name, commits[ACTIVE])
+        assert behind.request_build(alice, public.full_name, commit).status_code == 202
+    refused = behind.request_build(alice, public.full_name, commits[ACTIVE])
     assert code(refused) == (429, "too_many_builds")
     assert int(refused.headers["Retry-After"]) > 0
     assert "cancel one" in refused.json()["error"]["message"]
     by_build_api = said(behind, alice, public.full_name, commits[ACTIVE])
     assert '"code": "too_many_builds"' in by_build_api and '"status_code": 429' in by_build_api
     # Nothing was asked for in vain, others have their own share, and what is being built costs nothing.
-    assert behind.ask(bob, public.full_name, commits[ACTIVE]).status_code == 202
-    joined = behind.ask(alice, public.full_name, commits[ACTIVE])
+    assert behind.request_build(bob, public.full_name, commits[ACTIVE]).status_code == 202
+    joined = behind.request_build(alice, public.full_name, commits[ACTIVE])
     assert (joined.status_code, joined.json()["outcome"]) == (202, "joined")
     for commit in commits[ACTIVE + 1 :]:
-        assert behind.ask(admin, public.full_name, commit).status_code == 202
-    mine = behind.ask(alice, public.full_name, commits[0]).json()["build"]["id"]
+        assert behind.request_build(admin, public.full_name, commit).status_code == 202
+    mine = behind.request_build(alice, public.full_name, commits[0]).json()["build"]["id"]
     assert behind.post(f"/api/v1/builds/{mine}/cancel", alice).status_code == 200
-    assert behind.ask(alice, public.full_name, commits[0]).status_code == 202
+    assert behind.request_build(alice, public.full_name, commits[0]).status_code == 202
 
 
 def test_a_user_cannot_exceed_the_limit_of_builds_per_hour(behind: Behind, public: BareRepository) -> None:
     alice = someone(behind)
     for number in range(PER_HOUR):
-        asked = behind.ask(alice, public.full_name, public.commit({"n": str(number)}))
+        asked = behind.request_build(alice, public.full_name, public.commit({"n": str(number)}))
         assert asked.status_code == 202
         build = asked.json()["build"]["id"]
         assert behind.post(f"/api/v1/builds/{build}/cancel", alice).status_code == 200
     for refused in (
-        behind.ask(alice, public.full_name, public.commit({"n": "more"})),
+        behind.request_build(alice, public.full_name, public.commit({"n": "more"})),
         behind.post(f"/api/v1/builds/{build}/rebuild", alice),
     ):
         assert code(refused) == (429, "too_many_builds")
@@ -272,6 +275,6 @@ def test_concurrent_requests_cannot_exceed_the_limit(behind: Behind, public: Bar
     alice = someone(behind)
     commits = [public.commit({"n": str(number)}) for number in range(8)]
     with ThreadPoolExecutor(len(commits)) as pool:
-        asked = pool.map(lambda commit: behind.ask(alice, public.full_name, commit), commits)
+        asked = pool.map(lambda commit: behind.request_build(alice, public.full_name, commit), commits)
         statuses = sorted(answer.status_code for answer in asked)
     assert statuses == [202] * ACTIVE + [429] * (len(commits) - ACTIVE)

@@ -151,7 +151,7 @@ def launcher(
             service.start_all()
             hello = github.create("Org/hello")
             hello.commit({"requirements.txt": "", "index.ipynb": NOTEBOOK}, message="Measure the tides")
-            image = service.wait_for(service.ask("Org/hello"))["image"]["image"]
+            image = service.wait_for(service.request_build("Org/hello"))["image"]["image"]
             hub.config = f"{_example(example, image)}\n{config}"
             hub.environ = _hub_environ(folder, hub, external)
             hub.start()

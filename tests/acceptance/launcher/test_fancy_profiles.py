@@ -247,7 +247,7 @@ def test_without_the_service_the_last_image_starts_and_the_hub_says_so(
     there: FancyHub, repository: BareRepository, lab: str
 ) -> None:
     version(repository, lab, "before")
-    there.service.wait_for(there.service.ask(repository.full_name))
+    there.service.wait_for(there.service.request_build(repository.full_name))
     image = there.service.image(repository.full_name)["image"]
     there.service.stop("web")
     try:

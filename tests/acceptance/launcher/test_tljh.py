@@ -53,7 +53,7 @@ def test_with_a_home_volume_the_repository_is_in_another_folder_and_starts(
 ) -> None:
     repository = launcher.github.create("Org/with-start")
     repository.commit({"requirements.txt": "", "start": START, "a.txt": "1"}, executable=frozenset({"start"}))
-    launcher.service.wait_for(launcher.service.ask(repository.full_name), "succeeded")
+    launcher.service.wait_for(launcher.service.request_build(repository.full_name), "succeeded")
     start(launcher, "ada", repository.full_name)
     running = engine.containers.get(f"{CONTAINERS}-ada")
     assert running.exec_run("ls /srv/repo").output.decode().split() == ["a.txt", "requirements.txt", "start"]
@@ -68,7 +68,7 @@ def test_a_start_script_that_a_volume_hides_is_explained(launcher: Launcher) -> 
     repository = launcher.github.create("Org/hidden")
     hidden = "ENV REPO_DIR=/home/jovyan R2D_ENTRYPOINT=/home/jovyan/start"
     repository.commit({"Dockerfile": f"FROM {launcher.service.base_image}\n{hidden}\n"})
-    launcher.service.wait_for(launcher.service.ask(repository.full_name), "succeeded")
+    launcher.service.wait_for(launcher.service.request_build(repository.full_name), "succeeded")
     with pytest.raises(requests.HTTPError, match="hides this image's `start` script"):
         start(launcher, "bob", repository.full_name)
 
