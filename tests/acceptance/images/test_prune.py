@@ -150,7 +150,7 @@ def test_records_of_images_in_a_registry_stay_even_without_the_registry_setting(
 def test_without_an_engine_no_record_is_lost(service: Service, database: Database, names: list[str]) -> None:
     service.environ["DOCKER_HOST"] = "tcp://127.0.0.1:9"
     failed = service.run("prune", "--keep", "1", "--yes")
-    assert failed.returncode == 1 and "container engine does not answer" in failed.stderr
+    assert failed.returncode == 1 and "container engine does not respond" in failed.stderr
     assert recorded(database) == names
 
 
