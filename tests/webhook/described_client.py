@@ -1,4 +1,4 @@
-"""A test client that holds every JSON response of the API against the OpenAPI description that the service returns."""
+"""A test client that checks every JSON response of the API against the OpenAPI description of the service."""
 
 import json
 import re
