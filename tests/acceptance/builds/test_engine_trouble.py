@@ -154,7 +154,7 @@ def test_a_full_disk_of_the_engine_is_for_the_admin_to_fix(
     service: Service, own_engine: OwnEngine, repository: BareRepository
 ) -> None:
     build_id = push(service, repository, f"head -c {2 * SPARE}M /dev/zero > /large")
-    assert "free space" in failed_attempt(service, build_id, "no_space")
+    assert "no disk space left" in failed_attempt(service, build_id, "no_space")
     nothing_is_left(service, "/dev/zero", own_engine.client())
 
 
@@ -180,6 +180,6 @@ def test_a_full_disk_of_the_builder_is_for_the_admin_to_fix(
 ) -> None:
     commit = repository.commit(FILES[when])
     build_id = small_builder.push(repository.full_name, commit)["build"]
-    assert "free" in failed_attempt(small_builder, build_id, "no_space")
+    assert "no disk space left" in failed_attempt(small_builder, build_id, "no_space")
     assert not files_of_builds(builders_disk)
     assert shutil.disk_usage(builders_disk).used < 10**5
