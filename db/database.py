@@ -5,16 +5,28 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 WORK_CHANNEL = "repo2hub_work"
 """The PostgreSQL channel on which `db.queue.transitions` says that a build may be claimed."""
+
+_WORK_KEY = "repo2hub.work"
+"""Under this name a session notes that its transaction has queued a build."""
+
+WEB_POOL_SIZE, WEB_READ_POOL_SIZE = 10, 5
+BUILDER_POOL_SIZE, BUILDER_READ_POOL_SIZE = 3, 1
+"""How many connections a process keeps to PostgreSQL, at most: a web process 15, a builder 4 and one to listen on.
+
+So three web processes and ten builders stay within PostgreSQL's default of 100.
+"""
 
 CHANNELS_KEY = "repo2hub.channels"
 """Under this name a session that writes knows who is to be told of what it changes."""
@@ -30,6 +42,10 @@ _KEEPALIVE = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
 }
+_PING_AFTER = 1.0
+"""Seconds after which a connection that nobody used is tested before it is used again."""
+_IDLE_SINCE = "repo2hub.idle_since"
+
 _TIME_LIMITS = {
     "statement_timeout": 30_000,
     "lock_timeout": 10_000,
@@ -44,14 +60,26 @@ class Database:
     writer, and a queue in front of it is fairer than its busy handler (p99 101 instead of 500 ms).
     """
 
-    def __init__(self, url: str, *, channels: Sequence[str] = ()) -> None:
-        """Connect to nothing yet. `channels`: who is told of each change of a build's status; see `db.queue.outbox`."""
+    def __init__(
+        self,
+        url: str,
+        *,
+        channels: Sequence[str] = (),
+        pool_size: int = WEB_POOL_SIZE,
+        read_pool_size: int = WEB_READ_POOL_SIZE,
+    ) -> None:
+        """Connect to nothing yet.
+
+        `channels` get a report of each change of a build's status, see `db.queue.outbox`. On PostgreSQL at most
+        `pool_size` connections are open for sessions and `read_pool_size` for `db.sql.driver.read`; whoever finds
+        all of them in use waits.
+        """
         self.url = make_url(url)
         self._info = {CHANNELS_KEY: tuple(channels)} if channels else None
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self.engine = _sqlite_engine(url) if self.is_sqlite else _postgresql_engine(url)
-        self.read_pool = _read_pool(self.engine)
-        """Connections for single SELECTs, see `db.sql.driver`: nothing is begun on them, nothing to be rolled back."""
+        self.engine = _sqlite_engine(url) if self.is_sqlite else _postgresql_engine(url, pool_size)
+        self.read_pool = _read_pool(self.engine, read_pool_size)
+        """Connections for single SELECTs, see `db.sql.driver`: they begin no transaction."""
         self._writing = self.engine.execution_options(begin="BEGIN IMMEDIATE")
         # In a transaction or not, each statement sees what is committed: so no round trips for BEGIN and ROLLBACK,
         # and no transaction that stays open while a page is written.
@@ -76,12 +104,19 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Session]:
         """Give a session whose work is committed at the end of the block, or rolled back by an exception."""
-        if not self.is_sqlite:
-            with self._session() as session, session.begin():
+        with self._write_lock if self.is_sqlite else nullcontext(), self._session() as session:
+            with session.begin():
                 yield session
-            return
-        with self._write_lock, self._session() as session, session.begin():
-            yield session
+            if _WORK_KEY in session.info:
+                self._notify_work()
+
+    def _notify_work(self) -> None:
+        """Notify the builders; if that fails, they find the build at their next poll.
+
+        In a transaction of its own: NOTIFY holds a lock of the whole server until its transaction is on disk.
+        """
+        with suppress(SQLAlchemyError), self._reading.connect() as connection:
+            connection.exec_driver_sql(f"NOTIFY {WORK_CHANNEL}")
 
     def _session(self) -> Session:
         return Session(self._writing, expire_on_commit=False, info=self._info)
@@ -92,10 +127,29 @@ class Database:
         self.read_pool.dispose()
 
 
-def _postgresql_engine(url: str) -> Engine:
-    return create_engine(
-        url, pool_pre_ping=True, pool_size=10, max_overflow=30, connect_args=_connect_postgresql()
-    )
+def _postgresql_engine(url: str, pool_size: int) -> Engine:
+    # No overflow: opening a connection for a moment costs more than waiting for one.
+    engine = create_engine(url, pool_size=pool_size, max_overflow=0, connect_args=_connect_postgresql())
+    event.listen(engine, "checkin", _note_idle)
+    event.listen(engine, "checkout", partial(_ping_if_idle, engine))
+    return engine
+
+
+def _note_idle(_connection: Any, record: Any) -> None:
+    record.info[_IDLE_SINCE] = time.monotonic()
+
+
+def _ping_if_idle(engine: Engine, connection: Any, record: Any, _proxy: Any) -> None:
+    """Have a connection replaced that broke while nobody used it, as all do when the server restarts.
+
+    SQLAlchemy's `pool_pre_ping` tests at each checkout, which is three round trips more for each transaction.
+    """
+    if time.monotonic() - record.info.get(_IDLE_SINCE, time.monotonic()) < _PING_AFTER:
+        return
+    try:
+        engine.dialect.do_ping(connection)
+    except engine.dialect.loaded_dbapi.Error as exc:
+        raise DisconnectionError from exc
 
 
 def _connect_postgresql() -> dict[str, Any]:
@@ -122,14 +176,13 @@ def _prepare_connects(engine: Engine) -> Engine:
     return engine
 
 
-def _read_pool(engine: Engine) -> Engine:
+def _read_pool(engine: Engine, size: int) -> Engine:
     """Return the same database by a few other connections, on which each statement stands for itself."""
     is_sqlite = engine.dialect.name == "sqlite"
     connect = _CONNECT_SQLITE if is_sqlite else {**_connect_postgresql(), "autocommit": True}
-    # A read takes a fraction of a millisecond, so few serve many threads. None beyond those that stay open: to
-    # open one for a moment costs more than to wait for one.
+    # A read takes a fraction of a millisecond, so a few connections serve many threads.
     reads = create_engine(
-        engine.url, pool_size=8, max_overflow=0, pool_reset_on_return=None, connect_args=connect
+        engine.url, pool_size=size, max_overflow=0, pool_reset_on_return=None, connect_args=connect
     )
     return _prepare_connects(reads) if is_sqlite else reads
 
@@ -176,6 +229,6 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def notify_work(session: Session) -> None:
-    """Call the builders when the transaction commits; on SQLite they look by themselves."""
+    """Have the builders notified once the transaction is committed; on SQLite they poll instead."""
     if session.get_bind().dialect.name == "postgresql":
-        session.execute(text(f"NOTIFY {WORK_CHANNEL}"))
+        session.info[_WORK_KEY] = True

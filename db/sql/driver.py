@@ -21,7 +21,11 @@ Statement = Any
 """A SELECT, or an INSERT or UPDATE that may have a RETURNING: SQLAlchemy has no public type for just these."""
 Row = tuple[Any, ...]
 Values = Mapping[str, Any]
+Request = tuple[Statement, Values]
 _Convert = Callable[[Any], Any] | None
+
+EXECUTE_KEY = "repo2hub.execute"
+"""Under this name a session may hold a function that `execute` calls to run a statement in its place."""
 
 _CONNECTION_KEY = "repo2hub.connection"
 """Under this name a session keeps what `Session.connection` gives: to ask is a third of what a statement costs."""
@@ -77,29 +81,93 @@ def _connection(database: Database) -> PoolProxiedConnection:
 def execute(session: Session, statement: Statement, values: Values) -> list[Row]:
     """Run a statement in a session's transaction and return its rows, [] where it gives none. Raises DBAPIError.
 
-    What the session has not flushed is not seen.
+    It does not see what the session has not flushed.
     """
+    instead: Callable[[Statement, Values], list[Row]] | None = session.info.get(EXECUTE_KEY)
+    if instead is not None:
+        return instead(statement, values)
+    connection = _session_connection(session)
+    return _run(connection.connection, connection.dialect, statement, values)
+
+
+def execute_all(session: Session, requests: Sequence[Request]) -> list[list[Row]]:
+    """Do as `execute` for each request, on PostgreSQL in one round trip.
+
+    Equal statements run together there, so the order is that of the requests only among these.
+    """
+    connection = _session_connection(session)
+    raw, dialect = connection.connection, connection.dialect
+    if dialect.name != "postgresql" or len(requests) <= 1:
+        return [_run(raw, dialect, *request) for request in requests]
+    places: dict[tuple[Statement, tuple[str, ...]], list[int]] = {}
+    for place, (statement, values) in enumerate(requests):
+        places.setdefault((statement, tuple(values)), []).append(place)
+    batches = [
+        (_prepare(dialect, *key), [requests[place][1] for place in where]) for key, where in places.items()
+    ]
+    found: list[list[Row]] = [[] for _ in requests]
+    for where, results in zip(places.values(), _run_batches(raw, dialect, batches), strict=True):
+        for place, rows in zip(where, results, strict=True):
+            found[place] = rows
+    return found
+
+
+def _run_batches(
+    connection: PoolProxiedConnection, dialect: Dialect, batches: Sequence[tuple[_Prepared, Sequence[Values]]]
+) -> list[list[list[Row]]]:
+    driver_connection: Any = connection.driver_connection
+    sent: list[tuple[_Prepared, Any]] = []
+    try:
+        with driver_connection.pipeline():
+            for prepared, every in batches:
+                cursor = driver_connection.cursor()
+                parameters = [_parameters(prepared, values) for values in every]
+                cursor.executemany(prepared.sql, parameters, returning=bool(prepared.columns))
+                sent.append((prepared, cursor))
+        return [
+            [_read_rows(prepared, result.fetchall()) for result in cursor.results()]
+            if prepared.columns
+            else [[] for _ in every]
+            for (prepared, cursor), (_, every) in zip(sent, batches, strict=True)
+        ]
+    except dialect.loaded_dbapi.Error as exc:
+        raise _wrap_driver_error(exc, dialect, connection) from exc
+
+
+def _session_connection(session: Session) -> Connection:
     connection: Connection | None = session.info.get(_CONNECTION_KEY)
     if connection is None or connection.closed:  # as it is when its transaction has ended
         connection = session.info[_CONNECTION_KEY] = session.connection()
-    return _run(connection.connection, connection.dialect, statement, values)
+    return connection
 
 
 def _run(
     connection: PoolProxiedConnection, dialect: Dialect, statement: Statement, values: Values
 ) -> list[Row]:
-    sql, is_positional, binds, constants, columns = _prepare(dialect, statement, tuple(values))
-    given = {**constants, **values}
-    written = [(name, given[name] if write is None else write(given[name])) for name, write in binds]
-    parameters: Any = [value for _, value in written] if is_positional else dict(written)
+    prepared = _prepare(dialect, statement, tuple(values))
+    parameters = _parameters(prepared, values)
     try:
         cursor = connection.cursor()
-        cursor.execute(sql, parameters)
-        rows = cursor.fetchall() if columns else []
+        cursor.execute(prepared.sql, parameters)
+        return _read_rows(prepared, cursor.fetchall()) if prepared.columns else []
     except dialect.loaded_dbapi.Error as exc:
-        raise _wrap_driver_error(exc, dialect, connection, sql) from exc
+        raise _wrap_driver_error(exc, dialect, connection, prepared.sql) from exc
+
+
+def _parameters(prepared: _Prepared, values: Values) -> Any:
+    given = {**prepared.constants, **values}
+    written = [(name, given[name] if write is None else write(given[name])) for name, write in prepared.binds]
+    return [value for _, value in written] if prepared.is_positional else dict(written)
+
+
+def _read_rows(prepared: _Prepared, rows: Sequence[Row]) -> list[Row]:
     return [
-        tuple([value if read is None else read(value) for read, value in zip(columns, row, strict=True)])
+        tuple(
+            [
+                value if read is None else read(value)
+                for read, value in zip(prepared.columns, row, strict=True)
+            ]
+        )
         for row in rows
     ]
 

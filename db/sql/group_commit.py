@@ -1,22 +1,27 @@
-"""One transaction for all that wait for one: on SQLite each commit waits for the disk, and only one may write.
+"""Run the work of many deliveries in one transaction, side by side.
 
-When many deliveries arrive at once, most of their time would go into waiting for each other's commits. PostgreSQL
-has several writers, and gathers commits by itself.
+A commit waits for the disk, and on PostgreSQL each statement waits for a round trip. When many deliveries arrive
+at once, they spend most of their time in those waits. So all work that arrives while a transaction runs shares the
+next one, and the statements that its pieces run through `db.sql.driver` are sent together: a group takes as many
+round trips as one piece. Each piece runs in a greenlet, which pauses at each of these statements.
 """
 
 import threading
-from collections.abc import Callable
-from typing import Generic, TypeVar
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Generic, TypeVar
 
+from greenlet import getcurrent, greenlet
 from sqlalchemy.orm import Session
 
 from db.database import Database
+from db.sql import driver
 
 T = TypeVar("T")
 
 
 class GroupCommit:
-    """Runs pieces of work, each all or nothing, in as few write transactions as the disk can keep up with."""
+    """Runs pieces of work, each all or nothing, in as few transactions and round trips as possible."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -24,16 +29,14 @@ class GroupCommit:
         self._waiting: list[_QueuedWork[object]] = []
         self._is_led = False
 
-    def run(self, work: Callable[[Session], T]) -> T:
+    def run(self, work: Callable[[Session], T], *, lock_order: int = 0) -> T:
         """Return what `work` returns once that is committed, or raise what it or the commit raised.
 
-        `work` must change nothing but its session: it runs again, by itself, where another piece of its
-        transaction failed.
+        `work` must change nothing but its session: it runs again, by itself, if another piece of its transaction
+        failed. The pieces of a transaction begin in the order of `lock_order`, such as the id of the row that they
+        lock first: groups of several processes then wait for each other instead of deadlocking.
         """
-        if not self._database.is_sqlite:
-            with self._database.write() as session:
-                return work(session)
-        piece = _QueuedWork(work)
+        piece = _QueuedWork(work, lock_order)
         with self._gate:
             self._waiting.append(piece)  # type: ignore[arg-type]
             leads, self._is_led = not self._is_led, True
@@ -44,11 +47,11 @@ class GroupCommit:
         return piece.result()
 
     def _lead(self) -> None:
-        """Commit all that wait, our own piece among them, then leave the lead to the first that came meanwhile."""
+        """Commit all waiting work, our own included, then pass the lead to the first that arrived meanwhile."""
         with self._gate:
             group, self._waiting = self._waiting, []
         try:
-            self._commit(group)
+            self._commit(sorted(group, key=lambda piece: piece.lock_order))
         finally:
             with self._gate:
                 self._is_led = bool(self._waiting)
@@ -56,17 +59,16 @@ class GroupCommit:
             for piece in to_wake:
                 piece.woken.set()
 
-    def _commit(self, group: "list[_QueuedWork[object]]") -> None:
+    def _commit(self, group: "Sequence[_QueuedWork[object]]") -> None:
         has_begun = False
         try:
             with self._database.write() as session:
-                session.connection()  # begins, or finds that another process does not let go of the database
+                session.connection()  # on SQLite this begins, or fails because another process holds the database
                 has_begun = True
-                for piece in group:
-                    piece.run(session)
+                _run_side_by_side(session, [piece.run for piece in group])
         except Exception as exc:
             for piece in group:
-                # None is to blame for a transaction that never began, and each would wait as long for its own.
+                # If the transaction never began, no piece is to blame, and each would wait as long for its own.
                 if has_begun and len(group) > 1:
                     self._commit([piece])
                 else:
@@ -76,8 +78,9 @@ class GroupCommit:
 
 
 class _QueuedWork(Generic[T]):
-    def __init__(self, work: Callable[[Session], T]) -> None:
+    def __init__(self, work: Callable[[Session], T], lock_order: int) -> None:
         self._work = work
+        self.lock_order = lock_order
         self._answer: T | None = None
         self.error: Exception | None = RuntimeError("the transaction was abandoned")
         self.is_done = False
@@ -85,12 +88,45 @@ class _QueuedWork(Generic[T]):
 
     def run(self, session: Session) -> None:
         self._answer = self._work(session)
-        # The next piece must not meet what this one has loaded and statements have changed since.
-        session.flush()
-        session.expunge_all()
         self.error = None
 
     def result(self) -> T:
         if self.error is not None:
             raise self.error
         return self._answer  # type: ignore[return-value]
+
+
+def _run_side_by_side(session: Session, tasks: Sequence[Callable[[Session], object]]) -> None:
+    """Run each task in the session's transaction; their statements are sent together, step by step."""
+    hub = getcurrent()
+    running = [greenlet(partial(_run_in_own_session, session, hub.switch, task)) for task in tasks]
+    turns: list[tuple[greenlet, tuple[Any, ...]]] = [(one, ()) for one in running]
+    try:
+        while turns:
+            paused = [(one, one.switch(*rows)) for one, rows in turns]
+            asking = [(one, request) for one, request in paused if not one.dead]
+            answers = driver.execute_all(session, [request for _, request in asking])
+            turns = [(one, (rows,)) for (one, _), rows in zip(asking, answers, strict=True)]
+    finally:
+        for one in running:
+            one.throw()  # ends those that an error of another one has left paused
+
+
+def _run_in_own_session(
+    session: Session, ask: Callable[[driver.Request], Any], task: Callable[[Session], object]
+) -> None:
+    """Run a task in a session of its own on the shared transaction: it must not see what others have loaded."""
+
+    def execute(statement: driver.Statement, values: driver.Values) -> list[driver.Row]:
+        # Once the session itself has sent something it holds a savepoint, and nobody else may come in between.
+        if own.in_transaction():
+            return driver.execute(session, statement, values)
+        rows: list[driver.Row] = ask((statement, values))
+        return rows
+
+    info = {**session.info, driver.EXECUTE_KEY: execute}
+    mode: Any = {"join_transaction_mode": "create_savepoint", "expire_on_commit": False}
+    with Session(session.connection(), info=info, **mode) as own:
+        task(own)
+        own.commit()
+        session.info.update({name: value for name, value in own.info.items() if name != driver.EXECUTE_KEY})

@@ -9,7 +9,7 @@ import click
 from builder.errors import InfrastructureError
 from builder.main import serve
 from builder.settings import BuilderSettings
-from db.database import Database
+from db.database import BUILDER_POOL_SIZE, BUILDER_READ_POOL_SIZE, Database
 from repo2hub.output import structured_logging
 from repo2hub.output.errors import CommandFailed
 from repo2hub.startup.database_schema import require_current_schema
@@ -27,7 +27,12 @@ def builder() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
-    database = Database(settings.database, channels=settings.channels)
+    database = Database(
+        settings.database,
+        channels=settings.channels,
+        pool_size=BUILDER_POOL_SIZE,
+        read_pool_size=BUILDER_READ_POOL_SIZE,
+    )
     try:
         serve(settings, database, stop, os.environ)
     except InfrastructureError as exc:

@@ -13,11 +13,18 @@ from sqlalchemy import select, text, update
 from sqlalchemy.exc import IntegrityError, StatementError
 
 from db import migrate
-from db.database import Database
+from db.database import (
+    BUILDER_POOL_SIZE,
+    BUILDER_READ_POOL_SIZE,
+    WEB_POOL_SIZE,
+    WEB_READ_POOL_SIZE,
+    Database,
+)
 from db.models import Build, Repository
 from db.queue import transitions
 from db.queue.transitions import BuildResult
 from db.records import repositories
+from db.sql import driver
 from db.status import Lease, Reason, Status
 from tests.conftest import NOW
 
@@ -79,9 +86,11 @@ def test_a_message_from_anywhere_can_be_stored(database: Database, lease: Lease)
     assert message == "nul \N{REPLACEMENT CHARACTER}, half ?, \N{RINGED PLANET}"
 
 
-def test_readers_never_keep_a_writer_waiting(database: Database) -> None:
+def test_readers_do_not_keep_a_writer_waiting(database: Database) -> None:
+    # On PostgreSQL as many as leave it a connection; readers there hold one only while a request is answered.
+    many = 25 if database.is_sqlite else WEB_POOL_SIZE - 1
     with ExitStack() as readers:
-        for _ in range(25):
+        for _ in range(many):
             readers.enter_context(database.read()).execute(text("SELECT 1"))
         with database.write() as session:
             repositories.record(session, full_name="o/r", now=NOW)
@@ -132,3 +141,49 @@ def test_the_first_connections_to_a_new_file_do_not_stand_in_each_others_way(tmp
         for number in range(60):
             path = tmp_path / f"{number}.db"
             assert set(threads.map(connect, [path] * 8)) == {"wal"}
+
+
+def test_three_web_processes_and_ten_builders_stay_within_postgresqls_default() -> None:
+    default, reserved_for_superusers, listening = 100, 3, 1
+    web = WEB_POOL_SIZE + WEB_READ_POOL_SIZE
+    builder = BUILDER_POOL_SIZE + BUILDER_READ_POOL_SIZE + listening
+    assert 3 * web + 10 * builder <= default - reserved_for_superusers
+
+
+def test_a_process_opens_no_connection_beyond_its_pools(postgresql_url: str) -> None:
+    database = Database(postgresql_url, pool_size=3, read_pool_size=2)
+    at_work = Barrier(3)
+
+    def work(number: int) -> None:
+        if number < 3:  # each of them holds a connection until all three are held
+            with database.write() as session:
+                session.execute(text("SELECT 1"))
+                at_work.wait(30)
+        with database.write() as session:
+            repositories.record(session, full_name=f"o/r{number}", now=NOW)
+        driver.read(database, select(Repository.id), {})
+
+    with ThreadPoolExecutor(30) as threads:
+        list(threads.map(work, range(30)))
+    with database.read() as session:
+        others = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+        assert session.scalar(others) == 3 + 2
+    assert count(database) == 30
+    database.dispose()
+
+
+def test_a_connection_that_broke_while_idle_is_replaced(
+    postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("db.database._PING_AFTER", 0.0)
+    database, other = Database(postgresql_url), Database(postgresql_url)
+    assert count(database) == 0
+    with other.write() as session:
+        others = "datname = current_database() AND pid <> pg_backend_pid()"
+        ended = text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}")
+        assert session.scalars(ended).all() == [True]
+    with database.write() as session:
+        repositories.record(session, full_name="o/r", now=NOW)
+    assert count(database) == 1
+    database.dispose()
+    other.dispose()

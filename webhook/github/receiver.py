@@ -161,12 +161,14 @@ class Receiver(Webhook):  # type: ignore[misc]  # the package has no types
         push would be lost for good, since GitHub does not send it again.
         """
         record = partial(self._record_once, delivery=delivery)
+        source = getattr(delivery.parsed_event, "source", None)
+        lock_order = source.provider_id if source else 0
         for _ in range(_ATTEMPTS - 1):
             try:
-                return self._transactions.run(record)
+                return self._transactions.run(record, lock_order=lock_order)
             except (OperationalError, IntegrityError, enqueue.EnqueueConflict) as exc:
                 log.warning("webhook.retried", guid=delivery.guid, error=type(exc).__name__)
-        return self._transactions.run(record)
+        return self._transactions.run(record, lock_order=lock_order)
 
     def _record_once(self, session: Session, delivery: Delivery) -> HandlerResult:
         now = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""Group commits: pieces of work that wait for one disk share a transaction, and nothing else."""
+"""Group commits, on both databases: pieces of work that arrive together share a transaction, and nothing else."""
 
 import sqlite3
 import threading
@@ -17,6 +17,7 @@ from db.models import Delivery, Repository
 from db.records import deliveries, repositories
 from db.sql.group_commit import GroupCommit
 from tests.conftest import NOW
+from tests.db.round_trips import RoundTrips, count_round_trips
 
 _UNSEEN = {"synchronize_session": False}  # as the statements of this project change rows
 
@@ -35,12 +36,6 @@ def fail(session: Session) -> None:
 def guids(database: Database) -> set[str]:
     with database.read() as session:
         return set(session.scalars(select(Delivery.guid)))
-
-
-@pytest.fixture
-def database_url(sqlite_url: str) -> str:
-    """SQLite: PostgreSQL gathers commits by itself, and each piece has a transaction of its own there."""
-    return sqlite_url
 
 
 @pytest.fixture
@@ -103,7 +98,8 @@ def test_what_the_database_refuses_is_told_to_whoever_asked_for_it(database: Dat
     assert guids(database) == {"first", "one"}
 
 
-def test_a_database_that_another_process_holds_is_waited_for_once(database: Database) -> None:
+def test_a_database_that_another_process_holds_is_waited_for_once(sqlite_url: str) -> None:
+    database = Database(sqlite_url)
     tried: list[object] = []
 
     def hurry(connection: sqlite3.Connection, *_: object) -> None:
@@ -122,6 +118,7 @@ def test_a_database_that_another_process_holds_is_waited_for_once(database: Data
         other.execute("ROLLBACK")
         assert len(tried) == 1
     assert guids(database) == {"first"}
+    database.dispose()
 
 
 def test_a_piece_sees_what_the_one_before_it_changed(database: Database) -> None:
@@ -163,3 +160,40 @@ def test_the_next_group_is_led_by_one_of_its_own(database: Database) -> None:
         answers = list(pool.map(transactions.run, [deliver(f"guid {number}") for number in range(200)]))
     assert answers == [True] * 200
     assert len(guids(database)) == 200
+
+
+def test_pieces_begin_in_the_order_in_which_they_lock(database: Database) -> None:
+    begun: list[int] = []
+
+    def work(number: int) -> Work:
+        return lambda _session: begun.append(number)
+
+    transactions = GroupCommit(database)
+    with transactions._gate:  # as while another group runs
+        transactions._is_led = True
+    with ThreadPoolExecutor(3) as pool:
+        futures = [pool.submit(transactions.run, work(number), lock_order=number) for number in (3, 1, 2)]
+        while len(transactions._waiting) < 3:
+            time.sleep(0.01)
+        transactions._waiting[0].woken.set()
+        for future in futures:
+            future.result(timeout=30)
+    assert begun == [1, 2, 3]
+
+
+def test_a_group_takes_as_many_round_trips_whatever_its_size(postgresql_url: str) -> None:
+    with count_round_trips(postgresql_url) as counted:
+        database = Database(counted.url)
+        for number in range(12):  # until each statement is prepared
+            GroupCommit(database).run(deliver(str(number)))
+        of_two = _round_trips(database, counted, "ab")
+        assert _round_trips(database, counted, "cdefghij") == of_two
+        assert guids(database) >= set("abcdefghij")
+        database.dispose()
+
+
+def _round_trips(database: Database, counted: RoundTrips, names: str) -> int:
+    """Return how many round trips a group of deliveries takes, with the COMMIT of the one that it waits for."""
+    with together(database, *map(deliver, names)):
+        counted.count = 0
+    return counted.count
