@@ -43,9 +43,9 @@ def serve(app: Flask, settings: WebSettings) -> None:
     """Serve a Flask application, which may have `STREAMS`, until SIGTERM or SIGINT."""
     listeners = sockets.listen(settings, os.environ)
     server = Server(app, settings.base_url, sockets.connection_limit())
-    log.info("web.listening", addresses=sockets.addresses(listeners), role=settings.role)
-    with _signals_end_the_server_alone():
-        server.run(listeners)
+    with _signals_end(server):
+        log.info("web.listening", addresses=sockets.addresses(listeners), role=settings.role)
+        server.run(sockets.multiply(listeners))
 
 
 class Server(uvicorn.Server):
@@ -97,9 +97,9 @@ class Server(uvicorn.Server):
 
 
 @contextmanager
-def _signals_end_the_server_alone() -> Iterator[None]:
-    """Let the caller go on after a signal: uvicorn raises it again when the server has stopped."""
-    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
+def _signals_end(server: Server) -> Iterator[None]:
+    """Let a signal end the server and not the process: uvicorn raises it again when it has stopped."""
+    before = {number: signal.signal(number, server.handle_exit) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:

@@ -16,6 +16,8 @@ _UNREAD_LIMIT = 60_000
 """Milliseconds after which the kernel gives up a connection whose client takes nothing of what was sent."""
 _UNSENT = 128 * 1024
 """Bytes that the kernel holds of an answer beyond what is on its way."""
+_ACCEPTED_AT_ONCE = 8
+"""Connections that an iteration of the event loop accepts."""
 _FIRST_DESCRIPTOR = 3  # sd_listen_fds(3)
 _TAKEN_RETRIES = 5
 _OTHER_DESCRIPTORS = 256
@@ -45,6 +47,14 @@ def inherited(environ: Mapping[str, str]) -> list[socket.socket]:
     for sock in sockets:
         sock.set_inheritable(False)
     return sockets
+
+
+def multiply(sockets: Iterable[socket.socket]) -> list[socket.socket]:
+    """Return each socket several times: libuv accepts one connection of a descriptor, and then turns to others.
+
+    Thousands of new connections at once would otherwise keep a delivery among them waiting for seconds.
+    """
+    return [one if copy == 0 else one.dup() for one in sockets for copy in range(_ACCEPTED_AT_ONCE)]
 
 
 def addresses(sockets: Iterable[socket.socket]) -> list[str]:

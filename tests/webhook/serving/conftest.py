@@ -152,10 +152,10 @@ def server(start: Start) -> Server:
 
 
 @pytest.fixture
-def watched_build(database: Database) -> Build:
+def watched_build(settings: WebSettings, database: Database) -> Build:
     """A queued build of Org/Repo."""
     with database.write() as session:
-        repository = repositories.record(session, full_name="Org/Repo", now=NOW)
+        repository = repositories.record(session, full_name="Org/Repo", webhook_active=True, now=NOW)
         refs.record_push(
             session, repository, ref="refs/heads/main", commit=COMMIT, before=None, pushed_at=NOW, now=NOW
         )
@@ -164,7 +164,7 @@ def watched_build(database: Database) -> Build:
             repository=repository,
             ref="refs/heads/main",
             commit=COMMIT,
-            recipe="r",
+            recipe=settings.recipe(),
             trigger=Trigger.PUSH,
             now=NOW,
         )
