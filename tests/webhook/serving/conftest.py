@@ -49,7 +49,8 @@ class Server:
     """A server and its process."""
 
     port: int
-    process: "subprocess.Popen[str]"
+    process: "subprocess.Popen[bytes]"
+    log: Path
 
     @property
     def address(self) -> str:
@@ -65,7 +66,8 @@ class Server:
     def stop(self) -> None:
         """Send SIGTERM; the server must end well."""
         self.process.send_signal(signal.SIGTERM)
-        output, _ = self.process.communicate(timeout=LIMIT)
+        self.process.wait(LIMIT)
+        output = self.log.read_text()
         assert self.process.returncode == 0, output
         assert output.count("the caller goes on") == 1, output
         assert "Traceback" not in output, output
@@ -82,7 +84,7 @@ def deliver(address: str, guid: str = "") -> requests.Response:
     return requests.post(f"{address}/webhook/github", body, headers=headers, timeout=LIMIT)
 
 
-def wait_until_up(address: str, process: "subprocess.Popen[str]") -> None:
+def wait_until_up(address: str, process: "subprocess.Popen[bytes]") -> None:
     deadline = time.monotonic() + LIMIT
     while True:
         assert process.poll() is None and time.monotonic() < deadline
@@ -120,16 +122,16 @@ def start(settings: WebSettings, database_url: str, tmp_path: Path, git: SlowGit
             "MAX_STREAMS": str(STREAMS),
             **more,
         }
-        process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(deadlines)],
-            env=os.environ
-            | {"PATH": git.path}
-            | {f"REPO2HUB_{name}": value for name, value in variables.items()},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        server = Server(port, process)
+        log = tmp_path / f"server-{port}.log"
+        environ = {f"REPO2HUB_{name}": value for name, value in variables.items()}
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-c", PROGRAM, str(deadlines)],
+                env=os.environ | {"PATH": git.path} | environ,
+                stdout=output,
+                stderr=output,
+            )
+        server = Server(port, process, log)
         started.append(server)
         wait_until_up(server.address, process)
         return server
