@@ -10,6 +10,7 @@ from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 
 from db.database import Database
+from db.records.logs import DatabaseLogStore
 from webhook import roles
 from webhook.access.auth import LOGIN, Guard
 from webhook.access.concurrency_limit import ConcurrencyLimit
@@ -76,7 +77,8 @@ def create_app(
     roles.register(app, settings.role, base)
     describer = BuildDescriber(settings.base_url)
     limit = ConcurrencyLimit(settings.stream_limit, settings.user_streams, "open logs", "too_many_streams")
-    streams = LogStreams(database, describer.build, clock, limit)
+    log_store = DatabaseLogStore(database)
+    streams = LogStreams(database, log_store, describer.build, clock, limit)
     app.extensions[STREAMS] = streams
     metrics = Metrics(database, streams, clock, settings.role)
     if settings.role != "streams":  # where no delivery comes, and no secret need be
@@ -91,7 +93,7 @@ def create_app(
     ):
         app.register_blueprint(blueprint, url_prefix=f"{base}/api/v1")
     for blueprint in (
-        Pages(builds, guard, ExpectedDurations(clock)).blueprint(),
+        Pages(builds, guard, ExpectedDurations(clock), log_store).blueprint(),
         Badges(database, builds.recipe, guard).blueprint(),
         launch_links.blueprint(settings),
         BinderHubApi(builds, streams, guard, metrics).blueprint(),

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from flask import Blueprint, Response, request
 
 from db.log_store import Position, parse_position
-from db.records import logs
 from webhook.access.auth import Guard
 from webhook.access.concurrency_limit import LimitReached
 from webhook.builds.json_types import MAX_ATTEMPT, BuildPath, LogQuery
@@ -49,15 +48,25 @@ class LogsApi:
         wants_events = "text/event-stream" in request.accept_mimetypes.values()
         with self.builds.database.read() as session:
             self.builds.get(session, build_id, user)
-            newest = 0 if wants_events else logs.last_position(session, build_id).attempt
         if wants_events:
             after = _requested_position()
             stream = self._within_limit(lambda: self.streams.open(build_id, after, user))
             return _streamed(stream, "text/event-stream; charset=utf-8")
         attempt = request.args.get("attempt")
-        wanted = newest if attempt is None else parse_number(attempt, "attempt", MAX_ATTEMPT)
+        wanted = (
+            self._newest_attempt(build_id)
+            if attempt is None
+            else parse_number(attempt, "attempt", MAX_ATTEMPT)
+        )
         stream = self._within_limit(lambda: self.streams.open_text(build_id, wanted, user))
         return _streamed(stream, "text/plain; charset=utf-8")
+
+    def _requested_attempt(self, build_id: int) -> int:
+        """Return the attempt in the query string; by default the newest one."""
+        attempt = request.args.get("attempt")
+        if attempt is None:
+            return self.streams.log_store.last_position(build_id).attempt
+        return parse_number(attempt, "attempt", MAX_ATTEMPT)
 
     def _within_limit(self, open_stream: Callable[[], LogStream | None]) -> LogStream:
         """Return the opened stream. Raises HttpError if the limit is reached or the build is gone."""

@@ -13,6 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
 
+from db.log_store import LogStoreUnavailable
 from webhook.http import html
 from webhook.http.errors import HttpError, Link
 
@@ -37,7 +38,7 @@ def register(app: Flask) -> None:
     """Answer every exception of the application with an error response."""
     app.register_error_handler(HttpError, _http_error)
     app.register_error_handler(HTTPException, _werkzeug_error)
-    for error in DATABASE_ERRORS:
+    for error in (*DATABASE_ERRORS, LogStoreUnavailable):
         app.register_error_handler(error, _database_unavailable)
     app.register_error_handler(Exception, _unexpected)
 

@@ -12,9 +12,10 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response as AnyResponse
 
 from base.repository_names import GITHUB
+from db.log_store import LogStore
 from db.queries import durations
 from db.records import builds as build_records
-from db.records import images, logs, repositories
+from db.records import images, repositories
 from db.status import ACTIVE, Status
 from webhook.access.auth import Guard
 from webhook.access.permissions import may_change, may_see, may_see_build, read_access
@@ -38,6 +39,7 @@ class Pages:
     builds: BuildService
     guard: Guard
     expected_durations: listing.ExpectedDurations
+    log_store: LogStore
 
     def blueprint(self) -> Blueprint:
         """Return the routes, to be registered under the base path."""
@@ -93,9 +95,9 @@ class Pages:
                 "may_change": may_change(self.guard.user(), found),
                 "is_active": found.status in ACTIVE,
             }
-            if request.args.get("part") == "summary":
-                return html.page("summary.html", **shown)
-            return html.page("build.html", log_tail=logs.tail(session, found.id), **shown)
+        if request.args.get("part") == "summary":
+            return html.page("summary.html", **shown)
+        return html.page("build.html", log_tail=self.log_store.tail(found.id), **shown)
 
     def cancel(self, build: str) -> Answer:
         """Cancel a build and show it; a build that has already finished is shown unchanged."""

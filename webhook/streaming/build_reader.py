@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from sqlalchemy.exc import OperationalError
 
+from db.log_store import LogStoreUnavailable
 from db.status import Status
 from webhook.streaming.events import BuildSnapshot, StreamEnd, StreamItem
 from webhook.streaming.viewer import Viewer
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 RUNNING_POLL = 0.05
 """Seconds between two checks of a running build, each a single small read that says whether to read more."""
 _FANOUT_BATCH = 50  # viewers that are served before the loop turns to other connections
+
+UNAVAILABLE = (OperationalError, LogStoreUnavailable)
 
 log = structlog.get_logger()
 
@@ -82,7 +85,7 @@ class BuildReader:
             return True
         try:
             change_marker = await self._streams.read(self._streams.change_marker, self.build_id)
-        except OperationalError:
+        except UNAVAILABLE:
             return True  # the next read reports what is wrong
         changed, self._change_marker = change_marker != self._change_marker, change_marker
         return changed
@@ -98,9 +101,9 @@ class BuildReader:
                 await self._publish([StreamItem(chunk) for chunk in page])
                 # An empty page: the log was removed meanwhile.
                 self._position = page[-1].position if page else now.end
-        except OperationalError as exc:
+        except UNAVAILABLE as exc:
             # Viewers stay while the database restarts.
-            log.warning("stream.database_unavailable", build=self.build_id, error=str(exc.orig))
+            log.warning("stream.database_unavailable", build=self.build_id, error=str(exc)[:200])
             self._change_marker = None
             return False
         if now is None:

@@ -15,9 +15,9 @@ from typing import Any, ParamSpec, TypeVar
 from sqlalchemy.orm import Session
 
 from db.database import Database
-from db.log_store import Position
+from db.log_store import LogStore, Position
 from db.models import Build
-from db.records import builds, logs
+from db.records import builds
 from db.status import FINAL, Status
 from webhook.access.concurrency_limit import ConcurrencyLimit
 from webhook.access.permissions import User, may_see
@@ -53,6 +53,7 @@ class LogStreams:
     def __init__(
         self,
         database: Database,
+        log_store: LogStore,
         render: Callable[[Session, Build, datetime], Mapping[str, Any]],
         clock: Callable[[], datetime],
         concurrency: ConcurrencyLimit,
@@ -61,6 +62,7 @@ class LogStreams:
         keep_alive: float = KEEP_ALIVE,
     ) -> None:
         self._database = database
+        self.log_store = log_store
         self._render = render
         self._clock = clock
         self._concurrency = concurrency
@@ -136,12 +138,12 @@ class LogStreams:
             running = _running(session) if waits else ()
             due = max(build.created_at, build.run_after) + NO_BUILDER
             is_unclaimed = waits and not running and self._clock() > due
-            return BuildSnapshot(status, final, logs.last_position(session, build_id), running, is_unclaimed)
+        # Read after the status, so that the position of a final build is the end of its log.
+        return BuildSnapshot(status, final, self.log_store.last_position(build_id), running, is_unclaimed)
 
     def read_log(self, build_id: int, after: Position, phase: str | None, limit: int = 100) -> list[LogChunk]:
         """Read the log after a position: `limit` chunks at most, which are taken to be of that phase."""
-        with self._database.read() as session:
-            page = logs.read(session, build_id, after=after, limit=limit)
+        page = self.log_store.read(build_id, after=after, limit=limit)
         return [LogChunk(position, text, phase) for position, text in page]
 
     def _reserve(self, user: User) -> Callable[[], None]:

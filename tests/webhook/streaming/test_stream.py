@@ -11,6 +11,7 @@ from db.models import Build
 from db.queue import transitions
 from db.queue.transitions import BuildResult
 from db.records import logs
+from db.records.logs import DatabaseLogStore
 from db.status import Lease, Phase, Reason, Status
 from repo2hub.client.service import Event
 from tests.conftest import NOW
@@ -42,7 +43,10 @@ def streams(database: Database) -> Iterator[LogStreams]:
 def _streams(database: Database, *, limit: int = 50, keep_alive: float = LIMIT) -> LogStreams:
     describe = BuildDescriber("/").build
     places = ConcurrencyLimit(limit, 0, "open logs")
-    return LogStreams(database, describe, lambda: datetime.now(UTC), places, poll=0.01, keep_alive=keep_alive)
+    log_store = DatabaseLogStore(database)
+    return LogStreams(
+        database, log_store, describe, lambda: datetime.now(UTC), places, poll=0.01, keep_alive=keep_alive
+    )
 
 
 def _open(streams: LogStreams, build: Build, after: Position | None = None) -> LogStream:
