@@ -52,13 +52,8 @@ class LogsApi:
             after = _requested_position()
             stream = self._within_limit(lambda: self.streams.open(build_id, after, user))
             return _streamed(stream, "text/event-stream; charset=utf-8")
-        attempt = request.args.get("attempt")
-        wanted = (
-            self._newest_attempt(build_id)
-            if attempt is None
-            else parse_number(attempt, "attempt", MAX_ATTEMPT)
-        )
-        stream = self._within_limit(lambda: self.streams.open_text(build_id, wanted, user))
+        attempt = self._requested_attempt(build_id)
+        stream = self._within_limit(lambda: self.streams.open_text(build_id, attempt, user))
         return _streamed(stream, "text/plain; charset=utf-8")
 
     def _requested_attempt(self, build_id: int) -> int:
