@@ -1,1 +1,1 @@
-"""What web, builder and command line share and what is no table; imports nothing of ours."""
+"""Settings, image names, git rules and text sanitizing that web, builder and command line share."""

@@ -1,8 +1,7 @@
-"""How git is called to ask GitHub something, or another server: the address, and an environment in which nothing
-of this host counts.
+"""Build the environment in which git reads from a server, independent of this host's configuration. Pure.
 
-Pure: values in, values out. A repository's name cannot become another address, another protocol or a command,
-and the token reaches one repository's address only.
+A repository's name cannot become another address, another protocol or a command, and the token is sent only to
+one repository's address.
 """
 
 import base64
@@ -10,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 
-# Where programs are, and how the network is reached. Everything else of the environment stays out.
+# The search path and proxies; nothing else of the environment is passed on.
 _PASSED_VARIABLES = (
     "PATH",
     "http_proxy",
@@ -34,17 +33,16 @@ def git_environment(
 ) -> dict[str, str]:
     """Return the whole environment of a git that reads from `server` (a `server_url`), `config` included.
 
-    The token stands in no command line and no file, and is sent to `token_url` (a `repository_url`) alone.
-    Redirects are followed where GitHub gives them, which renames lead to; another server's could lead anywhere
-    (see `base.git_hosts`), and with the token none is: git would send it along. git never asks for a password, and
-    speaks https only (and http where the server itself is configured with it). Of `environ` the search path,
-    proxies and CA bundle are passed on.
+    The token is in no command line and no file, and is sent only to `token_url` (a `repository_url`). GitHub's
+    redirects are followed, because renames cause them; those of other servers are not (see `base.git_hosts`), and
+    none is with a token, which git would send along. git never prompts for a password and uses https only (and
+    http if the server is configured with it). Of `environ`, the search path, proxies and CA bundle are passed on.
     """
     environment = {name: environ[name] for name in _PASSED_VARIABLES if environ.get(name)}
     environment.setdefault("PATH", DEFAULT_PATH)
     environment |= {
         "HOME": "/nonexistent",
-        "LC_ALL": "C.UTF-8",  # its messages are read by code
+        "LC_ALL": "C.UTF-8",  # `base.git_messages` parses its messages
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CONFIG_GLOBAL": "/dev/null",
         "GIT_ATTR_NOSYSTEM": "1",
@@ -68,6 +66,6 @@ def _redirects_and_token(github_url: str, token: str | None, url: str | None) ->
     options = [("http.followRedirects", "false")]
     if not token or url is None:
         return [*options, (f"http.{github_url}/.followRedirects", "initial")]
-    # GitHub takes a token as the password of any user; this name is what its own Actions use.
+    # GitHub accepts a token as the password of any user; GitHub Actions uses this name.
     credentials = base64.b64encode(f"x-access-token:{token}".encode()).decode()
     return [*options, (f"http.{url}.extraHeader", f"Authorization: Basic {credentials}")]

@@ -1,13 +1,12 @@
-"""Which servers git may connect to, for somebody who named an address.
+"""Decide which servers git may connect to, when a user names an address.
 
-GitHub as it is configured, and a server that the admin listed in REPO2HUB_GIT_HOSTS, may be anywhere, on a private
-network too. Any other (let in by `*`, or named by a submodule) must be a public one, asked by https: else anybody
-could look through this host at what only its own network sees. So its name is looked up before git does it, and
-git is told what was found (`http.curloptResolve`, git 2.37), lest the name stand for another place a moment later.
+The configured GitHub and the servers in REPO2HUB_GIT_HOSTS may be anywhere, also on a private network. Any other
+server (allowed by `*`, or named by a submodule) must be public and use https; otherwise users could reach this
+host's private network through it. Its name is therefore resolved here, and git gets the addresses
+(`http.curloptResolve`, git 2.37), so that the name cannot resolve to another address later.
 
-A redirect would lead around all of this: git follows none but GitHub's own
-(`base.git_environment`). Where a proxy connects for us, it is the proxy that looks names up, and
-the one to forbid its private network.
+Redirects would bypass this, so git follows only GitHub's own (`base.git_environment`). Behind a proxy, the proxy
+resolves names and must protect its private network.
 """
 
 import re
@@ -16,22 +15,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
-#: Nothing that git or curl could take for another host than we do: no backslash, no second @, no [...].
+#: Only what git, curl and this module parse to the same host: no backslash, no second @, no [...].
 _ADDRESS = re.compile(
     r"(?P<scheme>https?)://(?:[\w.~%+:-]+@)?(?P<host>[\w.-]+)(?::(?P<port>[0-9]{1,5}))?(?:/[!-\[\]-~]*)?",
     re.ASCII,
 )
-#: NAT64 (RFC 6052): an IPv4 address in the clothes of a public IPv6 one.
+#: NAT64 (RFC 6052): public IPv6 addresses that embed an IPv4 address.
 _NAT64 = ip_network("64:ff9b::/96")
 _PROXIES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 
 
 class HostNotAllowed(Exception):
-    """A server may not be asked; the text is the end of a sentence that begins with its address."""
+    """The server is not allowed; the text completes a sentence that begins with its address."""
 
 
 def is_listed(scheme: str, host: str, port: int | None, hosts: Iterable[str]) -> bool:
-    """Tell whether a server is one of `hosts`, which are written as `host`, `host:port` or `http://host:port`."""
+    """Return whether a server is one of `hosts`, each as `host`, `host:port` or `http://host:port`."""
     netloc = host.lower() if port is None or (scheme, port) == ("https", 443) else f"{host.lower()}:{port}"
     return (netloc if scheme == "https" else f"{scheme}://{netloc}") in hosts
 
@@ -39,9 +38,9 @@ def is_listed(scheme: str, host: str, port: int | None, hosts: Iterable[str]) ->
 def pin_address(
     url: str, *, github_url: str, hosts: Sequence[str], environ: Mapping[str, str]
 ) -> list[tuple[str, str]]:
-    """Return the configuration that makes git ask the server of `url` where it was seen to be, if it may be asked.
+    """Return the git configuration that pins the server of `url` to its checked addresses.
 
-    Empty for servers that may be anywhere. Raises NotAllowed, or OSError where the name cannot be looked up.
+    Empty for servers that may be anywhere. Raises HostNotAllowed, or OSError if the name does not resolve.
     """
     if url.startswith(f"{github_url}/"):
         return []
@@ -55,7 +54,7 @@ def pin_address(
         raise HostNotAllowed("must be accessed with https")
     is_proxied = _is_proxied(host, environ)
     try:
-        # What is an address by number need not be looked up, and may be exempt from the proxy by its network.
+        # Behind a proxy only numeric addresses are checked here; the proxy resolves names.
         found = _addresses(host, socket.AI_NUMERICHOST if is_proxied else 0)
     except OSError:
         if is_proxied:
@@ -68,9 +67,7 @@ def pin_address(
 
 
 def with_git_suffix(url: str) -> str:
-    """Return where to ask for a repository whose server redirects, which is not followed: the usual redirect is
-    GitLab's, to the suffix.
-    """
+    """Return the URL of a repository with the suffix `.git`, to which GitLab redirects."""
     return f"{url.rstrip('/')}.git"
 
 

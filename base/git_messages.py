@@ -1,7 +1,7 @@
-"""What git's messages mean where a server would not give a repository, the same for whoever asks it.
+"""Classify git's messages when a server refuses a repository. Pure.
 
-git's messages are for people and change between releases; they are the only thing that it tells besides that it
-failed. They are in English: see `base.git_environment.git_environment`. Pure.
+Apart from its exit status, git explains a failure only in messages, which change between releases. They are in
+English because of `base.git_environment.git_environment`.
 """
 
 import re
@@ -17,15 +17,15 @@ _MISSING = re.compile(
 
 
 def is_redirect(message: str) -> bool:
-    """Tell whether git came to a redirect, which it was told not to follow."""
+    """Return whether git got a redirect, which it does not follow."""
     return bool(_MOVED.search(message))
 
 
 def is_denied(message: str) -> bool:
-    """Tell whether the server wants another login than git had, if any."""
+    """Return whether the server requires a login, or rejected it."""
     return bool(_DENIED.search(message))
 
 
 def is_hidden(message: str) -> bool:
-    """Tell whether the repository is not there, or is private: servers do not tell which."""
+    """Return whether the repository is missing or private; servers do not say which."""
     return is_denied(message) or bool(_MISSING.search(message))

@@ -1,11 +1,11 @@
-"""The names of those who are told of a build: GitHub, and each address that gets notifications."""
+"""The names of the channels that reports go to: GitHub, and each address that is notified."""
 
 import hashlib
 
 GITHUB_STATUS = "github"
-"""The status on the commit."""
+"""Commit statuses on GitHub."""
 
 
 def notification_channel(url: str) -> str:
-    """Return the name of an address. The address itself is not written down: it can be a secret."""
+    """Return the channel of an address: a hash, because the address itself can be a secret."""
     return f"notify:{hashlib.sha256(url.encode()).hexdigest()[:12]}"

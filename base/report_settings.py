@@ -1,7 +1,7 @@
-"""The settings of what is told to others: the status on a commit at GitHub, and notifications to any address.
+"""The settings of reports: commit statuses on GitHub, and notifications to any address.
 
-Every process that changes a build's status writes down that it is to be told, and only the builder tells it. So a
-web host needs to know that it is told, and neither token nor key.
+Every process that changes a build's status records a report; only builders send reports. A web host therefore
+needs to know which channels exist, but not their tokens or keys.
 """
 
 import re
@@ -17,19 +17,19 @@ _URL = re.compile(r"https?://[^\s/@?#,]+(/[^\s#]*)?(\?[^\s#]*)?")
 
 
 class ReportSettings(BaseSettings):
-    """What all roles have in common of it."""
+    """The settings of reports that all roles share."""
 
     public_url: BaseUrl | None = None
-    """The service's address as people reach it, base path included: statuses and notifications link there."""
+    """The public address of the service, base path included, for links in statuses and notifications."""
     commit_status: bool | None = None
-    """Whether statuses are set on commits; None: where the means for it are configured."""
+    """Whether commit statuses are set; None: if a token or an App is configured."""
     github_status_token: SecretStr | None = None
     github_app_id: int | None = Field(default=None, gt=0)
     github_app_private_key: SecretStr | None = None
     github_api_url: BaseUrl | None = None
-    """None: what belongs to `github_url`."""
+    """None: derived from `github_url`."""
     notify_urls: SecretList = ()
-    """Secrets, since whoever knows the address of a chat's hook may write there."""
+    """Secret, because anyone who knows the URL of a chat's webhook can post to it."""
     notify_secret: SecretStr | None = None
 
     @field_validator("notify_urls")
@@ -55,14 +55,14 @@ class ReportSettings(BaseSettings):
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """The channels that every change of a build's status is noted for; see `db.queue.outbox`."""
+        """The channels for which each status change is recorded; see `db.queue.outbox`."""
         configured = self.github_status_token is not None or self.github_app_id is not None
         statuses = configured if self.commit_status is None else self.commit_status
         notifications = (notification_channel(url.get_secret_value()) for url in self.notify_urls)
         return (*((GITHUB_STATUS,) if statuses else ()), *dict.fromkeys(notifications))
 
     def api_url(self, github_url: str) -> str:
-        """Return GitHub's API: that of github.com, or of an Enterprise Server at its usual path."""
+        """Return the URL of GitHub's API: of github.com, or the default path of an Enterprise Server."""
         if self.github_api_url is not None:
             return self.github_api_url
         return "https://api.github.com" if github_url == "https://github.com" else f"{github_url}/api/v3"

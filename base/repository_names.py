@@ -1,4 +1,4 @@
-"""What a repository's name says: which server it is on, its address, and how two spellings compare.
+"""Interpret a repository's name: its server, its URL, and the key that all spellings share.
 
 Pure: a name cannot become another address, another protocol or a command.
 """

@@ -1,23 +1,22 @@
-"""Text of anybody's (logs, refs, errors that quote them) made harmless to what shows it: terminals and pages.
+"""Sanitize untrusted text (logs, refs, errors that quote them) for terminals and pages. Pure.
 
-A terminal acts on escapes and controls, and terminals and pages turn text around at its direction marks, so that
-what is read is not what stands there. One list of these for builder, web application and command line. Pure.
+Terminals execute escape sequences and control characters; terminals and pages reorder text at direction marks, so
+that it reads differently from its content. Builder, web application and command line share this list.
 
-The launcher, in an environment of its own, has the same list (`spawn.readable`), and so have the scripts of the
-pages and of the launcher; a test holds all of them to it.
+The launcher and the scripts of pages and launcher have copies of it; a test keeps them the same.
 """
 
 import re
 
-# Every quantifier is bounded or stops at its own introducer: a hostile 64 kB line costs linear time.
+# Every quantifier is bounded or stops at its own introducer, so a hostile 64 kB line takes linear time.
 _COLOUR = r"\x1b\[[0-9;:]{0,64}m"
-# OSC and its kin, CSI, other escapes.
+# OSC and similar, CSI, other escapes.
 _ESCAPE = (
     r"\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)"
     r"|\x1b\[[0-?]{0,64}[ -/]{0,8}[@-~]"
     r"|\x1b[ -/]{0,8}[0-~]"
 )
-# C0 but tab and newline, DEL, C1, and the marks and overrides of direction.
+# C0 except tab and newline, DEL, C1, direction marks and overrides.
 _CONTROL = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
 
 _COLOURS = re.compile(_COLOUR)
@@ -29,29 +28,29 @@ _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 def remove_controls(text: str) -> str:
-    """Drop what a terminal would act on, but keep colours (SGR), tabs and newlines.
+    """Remove everything that a terminal executes, except colours (SGR), tabs and newlines.
 
-    No NUL (PostgreSQL refuses it) and no lone surrogate (UTF-8 does) is left.
+    The result has no NUL, which PostgreSQL rejects, and no lone surrogate, which UTF-8 cannot encode.
     """
     text = _ALL_BUT_COLOURS.sub(lambda found: found["colour"] or "", text)
     return _SURROGATE.sub(_REPLACEMENT, text)
 
 
 def remove_controls_and_colours(text: str) -> str:
-    """Drop what a terminal would act on, colours too, but keep tabs and newlines."""
+    """Remove everything that a terminal executes, colours too, except tabs and newlines."""
     return _COLOURS.sub("", remove_controls(text))
 
 
 def one_line(text: str, limit: int) -> str:
-    """Return a text as one short line."""
+    """Return a text as one line of at most `limit` characters."""
     line = " ".join(remove_controls_and_colours(text).split())
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def sanitize_for_page(text: str) -> str:
-    """Return a text with nothing in it that a page could act on; escaping it is the template's.
+    """Return a text without control characters; the template escapes it.
 
-    What does not belong there shows: whoever reads a name is to see that it holds more.
+    Each is replaced by a visible character, so that readers notice a manipulated name.
     """
     text = _CONTROLS.sub(_REPLACEMENT, _ESCAPES.sub("", text))
     return _SURROGATE.sub(_REPLACEMENT, text)

@@ -1,4 +1,4 @@
-"""The kinds of values that settings have: addresses, and lists that are written with commas."""
+"""The types of settings: addresses and comma-separated lists."""
 
 import re
 from ipaddress import ip_address
@@ -9,7 +9,7 @@ from pydantic_settings import NoDecode
 
 
 def split(value: object) -> object:
-    """Return the parts of a comma-separated text; anything else as it is."""
+    """Return the parts of a comma-separated string; anything else unchanged."""
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     return value
@@ -29,7 +29,7 @@ SecretList = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(split)]
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host, as settings write it, is this machine."""
+    """Return whether a host in a setting is a loopback address."""
     try:
         return ip_address(host.strip("[]")).is_loopback
     except ValueError:

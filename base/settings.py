@@ -1,7 +1,7 @@
-"""The settings that the web application, the builder and the command line have in common.
+"""The settings that the web application, the builder and the command line share.
 
-One frozen object per process, built at its entry point and passed down. Every wrong or missing value is
-reported at once, by the name of its environment variable.
+One frozen object per process, built at its entry point and passed down. All wrong and missing values are
+reported together, by the names of their environment variables.
 """
 
 import os
@@ -32,11 +32,11 @@ PREFIX = "REPO2HUB_"
 
 
 class SettingsError(Exception):
-    """Its text has one line for each wrong variable."""
+    """Settings are wrong or missing; the text has one line for each variable."""
 
 
 class SecretFileSource(PydanticBaseSettingsSource):
-    """Reads a secret from the file that `<VARIABLE>_FILE` names, as container platforms mount them."""
+    """Reads secrets from files named by `<VARIABLE>_FILE`, as container platforms mount them."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         variable = f"{PREFIX}{field_name.upper()}"
@@ -76,7 +76,7 @@ def _default_data_dir() -> Path:
 
 
 class SharedSettings(ReportSettings):
-    """What every role needs: where the records are, which GitHub, how images are named and made."""
+    """The settings of every role: database, git servers, image names and buildpacks."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="ignore", hide_input_in_errors=True
@@ -93,7 +93,7 @@ class SharedSettings(ReportSettings):
         "gist.github.com",
         "git.sr.ht",
     )
-    """Servers that repositories of the provider `git` may be on, wherever they are; `*` for all public ones."""
+    """Servers of the provider `git`, also on private networks; `*` for all public ones."""
     image_prefix: str = "repo2hub/"
     registry_url: BaseUrl | None = None
     buildpacks: Annotated[tuple[Literal["uv", "standard"], ...], NoDecode, BeforeValidator(split)] = (
@@ -118,7 +118,7 @@ class SharedSettings(ReportSettings):
 
     @classmethod
     def fallback_sources(cls) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return where a role's settings come from besides: these count where nothing else says anything."""
+        """Return further sources of a role's settings, with the lowest priority."""
         return ()
 
     @field_validator("data_dir")
@@ -126,7 +126,7 @@ class SharedSettings(ReportSettings):
     def _absolute(cls, value: Path) -> Path:
         try:
             return value.expanduser().absolute()
-        except RuntimeError as exc:  # as in a container whose user has no entry and no HOME
+        except RuntimeError as exc:  # in a container, the user may have no passwd entry and no HOME
             raise ValueError(f"cannot resolve the home folder in {value}; use an absolute path") from exc
 
     @field_validator("secret_file_errors")
@@ -199,13 +199,13 @@ class SharedSettings(ReportSettings):
 
     @property
     def database(self) -> str:
-        """The database's address; an SQLite file in the data folder where none is configured."""
+        """The database URL; by default an SQLite file in the data folder."""
         file = URL.create("sqlite", database=str(self.data_dir / "repo2hub.db"))
-        # Written as an address is: a folder may have a question mark in its name.
+        # Rendered as a URL, because a folder's name may contain a question mark.
         return self.database_url or file.render_as_string()
 
     def recipe(self) -> str:
-        """Return the recipe that this deployment builds by."""
+        """Return the recipe of this deployment."""
         return image_names.compute_recipe(
             base_image=self.base_image, buildpacks=self.buildpacks, repo_dir=self.repo_dir
         )
@@ -222,17 +222,17 @@ class SharedSettings(ReportSettings):
 
     @classmethod
     def load(cls, **values: Any) -> Self:
-        """Return the settings of this process; `values` (of command-line options) win over the environment."""
+        """Return the settings of this process; `values` (command-line options) override the environment."""
         return load(cls, **values)
 
 
 def _is_database_url(address: str) -> bool:
     try:
         url = make_url(address)
-    except (ArgumentError, ValueError):  # not passed on: their texts quote the address, password and all
+    except (ArgumentError, ValueError):  # not chained: their texts quote the URL with its password
         return False
     if url.drivername == "sqlite":
-        return url.database not in (None, "", ":memory:")  # memory is not shared between connections
+        return url.database not in (None, "", ":memory:")  # connections do not share memory
     return url.drivername == "postgresql+psycopg"
 
 
