@@ -67,7 +67,7 @@ def test_each_path_has_one_role(path: str, role: Role) -> None:
     assert (serves("streams", path), serves("webhook", path)) == (role == "streams", role == "webhook")
 
 
-def test_every_route_that_exists_is_served_by_one_role_or_tells_of_the_process(serving: As) -> None:
+def test_every_route_has_one_role_or_is_about_the_process(serving: As) -> None:
     of_both = set()
     for rule in serving("all").url_map.iter_rules():
         path = rule.rule.removeprefix(BASE)
@@ -78,7 +78,7 @@ def test_every_route_that_exists_is_served_by_one_role_or_tells_of_the_process(s
     assert of_both == {"/health", "/versions", "/metrics", "/api/repoproviders"}
 
 
-def test_a_delivery_to_the_streams_is_told_where_to_go(streams: FlaskClient) -> None:
+def test_a_delivery_to_the_streams_role_gets_a_421(streams: FlaskClient) -> None:
     with capture_logs() as said:
         answer = streams.post(f"{BASE}/webhook/github", json={})
     assert answer.status_code == 421 and answer.json is not None
@@ -94,7 +94,7 @@ def test_the_streams_need_no_webhook_secret(settings: WebSettings, database: Dat
     assert app.test_client().get("/health").status_code == 200
 
 
-def test_a_log_asked_of_the_webhook_role_is_told_where_to_go(webhook: FlaskClient, records: Records) -> None:
+def test_a_log_request_to_the_webhook_role_gets_a_421(webhook: FlaskClient, records: Records) -> None:
     build = records.push()
     for headers in (EVENTS, {}):
         answer = webhook.get(f"{BASE}/api/v1/builds/{build}/log", headers=headers)
@@ -102,12 +102,12 @@ def test_a_log_asked_of_the_webhook_role_is_told_where_to_go(webhook: FlaskClien
         assert "--role streams" in answer.json["error"]["message"]
 
 
-def test_a_page_of_the_wrong_role_is_told_as_a_page(streams: FlaskClient) -> None:
+def test_a_page_of_the_wrong_role_is_an_error_page(streams: FlaskClient) -> None:
     answer = streams.get(f"{BASE}/builds/1", headers={"Accept": "text/html"})
     assert answer.status_code == 421 and "--role webhook" in answer.text and "<html" in answer.text
 
 
-def test_the_clients_of_the_build_api_are_told_in_their_way(webhook: FlaskClient) -> None:
+def test_clients_of_the_build_api_get_a_failed_event(webhook: FlaskClient) -> None:
     answer = webhook.get(f"{BASE}/build/gh/org/repo/main?build_only=true", headers=EVENTS)
     assert (answer.status_code, answer.content_type) == (200, "text/event-stream")
     (line,) = [line for line in answer.text.splitlines() if line.startswith("data: ")]
@@ -116,7 +116,7 @@ def test_the_clients_of_the_build_api_are_told_in_their_way(webhook: FlaskClient
     assert "--role streams" in told["message"]
 
 
-def test_each_serves_its_own(webhook: FlaskClient, streams: FlaskClient, records: Records) -> None:
+def test_each_role_serves_its_paths(webhook: FlaskClient, streams: FlaskClient, records: Records) -> None:
     build = records.push()
     lease = records.claim(build)
     records.write(lease, "a line\n")
@@ -130,7 +130,7 @@ def test_each_serves_its_own(webhook: FlaskClient, streams: FlaskClient, records
 
 
 @pytest.mark.parametrize("role", ["all", "webhook", "streams"])
-def test_each_says_which_it_is(serving: As, role: Role) -> None:
+def test_each_role_reports_itself(serving: As, role: Role) -> None:
     client = serving(role).test_client()
     health = client.get(f"{BASE}/health").json
     assert health is not None and health["role"] == role
@@ -140,5 +140,5 @@ def test_each_says_which_it_is(serving: As, role: Role) -> None:
     assert f"repo2hub_stream_places {places}.0" in metrics
 
 
-def test_outside_of_the_base_path_nothing_is_told(streams: FlaskClient) -> None:
+def test_outside_the_base_path_no_role_answers(streams: FlaskClient) -> None:
     assert streams.get("/webhook/github").status_code == 404

@@ -12,7 +12,7 @@ def load(environment: pytest.MonkeyPatch, **variables: str) -> WebSettings:
     return WebSettings.load()
 
 
-def test_nothing_need_be_set(environment: pytest.MonkeyPatch) -> None:
+def test_every_setting_has_a_default(environment: pytest.MonkeyPatch) -> None:
     settings = load(environment)
     assert (settings.host, settings.port, settings.base_url, settings.auth) == (
         "127.0.0.1",
@@ -44,11 +44,11 @@ def test_repository_patterns_are_compared_in_lower_case(environment: pytest.Monk
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "[::1]", "localhost"])
-def test_this_machine_alone_needs_no_token(environment: pytest.MonkeyPatch, host: str) -> None:
+def test_a_loopback_address_needs_no_token(environment: pytest.MonkeyPatch, host: str) -> None:
     assert load(environment, HOST=host).auth == "none"
 
 
-def test_a_port_that_kubernetes_has_set_is_explained(environment: pytest.MonkeyPatch) -> None:
+def test_a_port_variable_of_kubernetes_is_explained(environment: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsError, match=r"REPO2HUB_PORT: Kubernetes .* enableServiceLinks: false"):
         load(environment, PORT="tcp://10.0.0.1:8585")
 
@@ -76,18 +76,18 @@ def test_every_wrong_value_is_reported_by_name(environment: pytest.MonkeyPatch) 
         ({"AUTH": "token", "API_TOKENS": " , "}, "REPO2HUB_API_TOKENS"),
     ],
 )
-def test_a_service_for_others_needs_tokens(
+def test_token_authentication_needs_a_token(
     environment: pytest.MonkeyPatch, variables: dict[str, str], name: str
 ) -> None:
     with pytest.raises(SettingsError, match=f"^{name}: "):
         load(environment, **variables)
 
 
-def test_tokens_open_it_to_other_machines(environment: pytest.MonkeyPatch) -> None:
+def test_token_authentication_allows_every_address(environment: pytest.MonkeyPatch) -> None:
     assert load(environment, AUTH="token", API_TOKENS="t", HOST="0.0.0.0").host == "0.0.0.0"
 
 
-def test_the_role_decides_how_many_logs_may_be_followed(environment: pytest.MonkeyPatch) -> None:
+def test_the_role_decides_the_limit_of_streams(environment: pytest.MonkeyPatch) -> None:
     assert load(environment, MAX_STREAMS="300").stream_limit == 300
     assert load(environment, ROLE="streams").stream_limit == 300
     assert load(environment, ROLE="webhook").stream_limit == 0

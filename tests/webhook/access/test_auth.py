@@ -54,21 +54,21 @@ def _code(response: TestResponse) -> tuple[int, str]:
         "Bearer \u00e9",
     ],
 )
-def test_without_one_of_the_tokens_nothing_is_told(guarded: FlaskClient, authorization: str) -> None:
+def test_requests_without_a_token_are_rejected(guarded: FlaskClient, authorization: str) -> None:
     response = guarded.get("/api/v1/builds", headers={"Authorization": authorization})
     assert _code(response) == (401, "token_needed")
     assert response.headers["WWW-Authenticate"] == "Bearer"
 
 
 @pytest.mark.parametrize("authorization", ["Bearer first-token", "token first-token", "bearer first-token"])
-def test_any_of_the_tokens_opens_the_api(guarded: FlaskClient, authorization: str) -> None:
+def test_every_token_gives_access_to_the_api(guarded: FlaskClient, authorization: str) -> None:
     headers = {"Authorization": authorization, "Host": "hub.example.org"}
     assert guarded.get("/api/v1/builds", headers=headers).status_code == 200
     asked = guarded.post("/api/v1/builds", json={}, headers=headers)
     assert _code(asked) == (422, "bad_repository")
 
 
-def test_an_empty_token_is_none(settings: WebSettings, database: Database) -> None:
+def test_an_empty_token_gives_no_access(settings: WebSettings, database: Database) -> None:
     changes: dict[str, Any] = {"auth": "token", "api_tokens": (SecretStr(""), SecretStr("x"))}
     client = create_app(settings.model_copy(update=changes), database).test_client()
     assert client.get("/api/v1/builds", headers={"Authorization": "Bearer "}).status_code == 401
@@ -79,7 +79,7 @@ def test_health_is_open_to_all(guarded: FlaskClient) -> None:
     assert guarded.get("/versions").status_code == 200
 
 
-def test_the_service_does_not_start_open_to_the_network() -> None:
+def test_without_authentication_only_loopback_addresses_are_allowed() -> None:
     with pytest.raises(SettingsError, match="REPO2HUB_AUTH"):
         WebSettings.load(host="0.0.0.0")
     with pytest.raises(SettingsError, match="REPO2HUB_API_TOKENS"):
@@ -87,26 +87,28 @@ def test_the_service_does_not_start_open_to_the_network() -> None:
 
 
 @pytest.mark.parametrize("sender", ["203.0.113.7", "127.0.0.1, 203.0.113.7", "2001:db8::1", "unknown"])
-def test_a_proxy_that_lets_others_in_gets_no_answer(client: FlaskClient, sender: str) -> None:
+def test_requests_that_a_proxy_forwards_for_others_are_rejected(client: FlaskClient, sender: str) -> None:
     response = client.get("/api/v1/builds", headers={"X-Forwarded-For": sender})
     assert _code(response) == (403, "behind_proxy")
 
 
 @pytest.mark.parametrize("sender", ["127.0.0.1", "::1", "::ffff:127.0.0.1, 127.0.0.1"])
-def test_a_proxy_of_this_machine_for_this_machine_may_ask(client: FlaskClient, sender: str) -> None:
+def test_requests_that_a_proxy_forwards_for_this_machine_are_answered(
+    client: FlaskClient, sender: str
+) -> None:
     assert client.get("/api/v1/builds", headers={"X-Forwarded-For": sender}).status_code == 200
 
 
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:8585", "127.0.0.1.evil.example", "", "[::1", "10.0.0.1"]
 )
-def test_a_name_that_an_attacker_lets_point_here_gets_no_answer(client: FlaskClient, host: str) -> None:
+def test_a_foreign_host_header_is_rejected(client: FlaskClient, host: str) -> None:
     response = client.get("/api/v1/builds", headers={"Host": host})
     assert _code(response) == (403, "foreign_host")
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8585", "127.0.0.1:8585", "127.9.9.9", "[::1]:8585"])
-def test_this_machine_goes_by_its_loopback_names(host: str) -> None:
+def test_loopback_host_headers_are_accepted(host: str) -> None:
     assert is_this_machine(host)
 
 
@@ -122,7 +124,7 @@ FOREIGN = [
 
 @pytest.mark.parametrize("headers", FOREIGN)
 @pytest.mark.parametrize("path", ["builds", "builds/1/cancel", "builds/1/rebuild"])
-def test_another_web_site_can_start_and_stop_nothing(
+def test_requests_from_other_sites_cannot_change_anything(
     client: FlaskClient, headers: dict[str, str], path: str
 ) -> None:
     response = client.post(f"/api/v1/{path}", json={"repository": "org/repo"}, headers=headers)
@@ -132,7 +134,7 @@ def test_another_web_site_can_start_and_stop_nothing(
 @pytest.mark.parametrize(
     "content_type", ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data"]
 )
-def test_what_a_foreign_form_could_send_is_refused(client: FlaskClient, content_type: str) -> None:
+def test_forms_without_an_origin_are_rejected(client: FlaskClient, content_type: str) -> None:
     body = '{"repository": "org/repo"}'
     response = client.post("/api/v1/builds", data=body, content_type=content_type)
     assert _code(response) == (415, "not_json")
@@ -140,12 +142,12 @@ def test_what_a_foreign_form_could_send_is_refused(client: FlaskClient, content_
 
 
 @pytest.mark.parametrize("headers", [{}, {"Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"}])
-def test_a_page_of_our_own_and_a_script_may(client: FlaskClient, headers: dict[str, str]) -> None:
+def test_our_pages_and_scripts_can_change_things(client: FlaskClient, headers: dict[str, str]) -> None:
     response = client.post("/api/v1/builds/1/cancel", json={}, headers=headers)
     assert _code(response) == (404, "unknown_build")
 
 
-def test_deliveries_may_come_under_any_name(deliver_through: Callable[[str], TestResponse]) -> None:
+def test_deliveries_are_accepted_under_any_host(deliver_through: Callable[[str], TestResponse]) -> None:
     assert deliver_through("some.tunnel.example").status_code == 200
 
 
@@ -164,7 +166,7 @@ PAGE = {"Accept": "text/html", "Host": "builds.example.org"}
 FORM = {**PAGE, "Origin": "https://builds.example.org", "Sec-Fetch-Site": "same-origin"}
 
 
-def test_a_browser_is_asked_for_a_token_as_its_password_and_then_shown_the_pages(
+def test_browsers_log_in_with_a_token_as_the_password(
     guarded: FlaskClient,
 ) -> None:
     asked = guarded.get("/admin", headers=PAGE)
@@ -177,7 +179,7 @@ def test_a_browser_is_asked_for_a_token_as_its_password_and_then_shown_the_pages
     assert guarded.get("/api/v1/builds", auth=PASSWORD).status_code == 200
 
 
-def test_whoever_looks_at_public_pages_can_log_in(settings: WebSettings, database: Database) -> None:
+def test_public_pages_have_a_login_link(settings: WebSettings, database: Database) -> None:
     changes = {"auth": "token", "api_tokens": TOKENS, "public_pages": True, "base_url": "/r2h/"}
     client = create_app(settings.model_copy(update=changes), database).test_client()
     assert '<a class="login" href="/r2h/login">Log in</a>' in client.get("/r2h/", headers=PAGE).text
@@ -199,7 +201,7 @@ def test_whoever_looks_at_public_pages_can_log_in(settings: WebSettings, databas
         (PAGE, 415),
     ],
 )
-def test_with_a_password_only_our_own_pages_change_anything(
+def test_with_a_password_only_our_pages_can_change_things(
     guarded: FlaskClient, records: Records, headers: dict[str, str], answer: int
 ) -> None:
     build = records.push()
@@ -209,7 +211,7 @@ def test_with_a_password_only_our_own_pages_change_anything(
     assert status == ("cancelled" if answer == 303 else "queued")
 
 
-def test_behind_a_proxy_that_changes_the_host_the_public_address_is_ours(
+def test_behind_a_proxy_the_public_url_counts_as_our_site(
     settings: WebSettings, database: Database, records: Records
 ) -> None:
     changes = {"auth": "token", "api_tokens": TOKENS, "public_url": "https://builds.example.org"}
@@ -219,7 +221,7 @@ def test_behind_a_proxy_that_changes_the_host_the_public_address_is_ours(
     assert client.post(address, data={"_xsrf": ""}, headers=headers, auth=PASSWORD).status_code == 303
 
 
-def test_no_page_of_another_site_starts_a_build_by_an_image_of_it(guarded: FlaskClient) -> None:
+def test_another_site_cannot_start_a_build_by_an_img_tag(guarded: FlaskClient) -> None:
     address = "/build/gh/org/repo/main?build_only=true"
     answer = guarded.get(address, auth=PASSWORD)
     assert '"failed"' in answer.text and "Authorization: Bearer" in answer.text

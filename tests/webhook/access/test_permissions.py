@@ -26,7 +26,7 @@ def build(of: Repository, by: str | None = None) -> Build:
 
 
 @pytest.mark.parametrize("person", [None, ANONYMOUS, BOB, ADA])
-def test_what_is_public_is_for_all_and_nothing_else_is(person: User | None) -> None:
+def test_only_public_repositories_are_visible_to_everyone(person: User | None) -> None:
     assert may_see(person, repository())
     assert not may_see(person, repository(private=True))
     assert not may_see(person, repository(known=False)), "it may be private: nobody has told yet"
@@ -41,19 +41,19 @@ def test_admins_see_and_change_everything(person: User) -> None:
     )
 
 
-def test_a_group_opens_the_repositories_that_it_names_in_any_case() -> None:
+def test_groups_give_access_regardless_of_case() -> None:
     assert may_see(ADA, repository("Org/Open-Data", private=True))
     assert not may_see(ADA, repository("Org/Closed", private=True))
     assert not may_see(ADA, repository("Other/Org/Open-Data", private=True))
 
 
-def test_who_asked_for_a_build_sees_it_and_may_stop_it_and_nobody_else_may() -> None:
+def test_the_requester_can_see_and_change_their_build() -> None:
     mine = build(repository(private=True), by="bob")
     assert may_see_build(BOB, mine) and may_change(BOB, mine)
     for other in (None, ANONYMOUS, ADA):
         assert not may_see_build(other, mine) and not may_change(other, mine)
 
 
-def test_a_build_that_nobody_asked_for_is_not_everybodys() -> None:
+def test_a_build_without_a_requester_belongs_to_nobody() -> None:
     pushed = build(repository(private=True))
     assert not may_see_build(ANONYMOUS, pushed) and not may_change(ANONYMOUS, pushed)

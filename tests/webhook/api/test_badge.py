@@ -77,7 +77,7 @@ def says(answer: TestResponse) -> str:
     return str(texts[1])
 
 
-def test_it_follows_the_builds_of_the_commit(client: FlaskClient, records: Records) -> None:
+def test_a_badge_follows_the_builds_of_the_commit(client: FlaskClient, records: Records) -> None:
     badge = "/badge/gh/org/repo/main.svg"
     assert says(client.get(badge)) == "none"
     records.push()
@@ -92,7 +92,7 @@ def test_it_follows_the_builds_of_the_commit(client: FlaskClient, records: Recor
     assert says(client.get(badge)) == "ready"
 
 
-def test_a_running_build_is_building_and_a_cancelled_one_tells_nothing(
+def test_a_cancelled_build_does_not_count_for_a_badge(
     client: FlaskClient, records: Records, database: Database
 ) -> None:
     build_id = records.push()
@@ -105,7 +105,7 @@ def test_a_running_build_is_building_and_a_cancelled_one_tells_nothing(
     assert says(client.get("/badge/gh/org/repo.svg")) == "none"
 
 
-def test_what_another_recipe_made_tells_nothing(client: FlaskClient, records: Records) -> None:
+def test_an_image_of_another_recipe_does_not_count_for_a_badge(client: FlaskClient, records: Records) -> None:
     records.push(recipe=RECIPE)
     records.end(Status.SUCCEEDED)
     assert says(client.get("/badge/gh/org/repo.svg")) == "none"
@@ -125,16 +125,14 @@ def test_what_another_recipe_made_tells_nothing(client: FlaskClient, records: Re
         ("refs/pull/7/head", "org/repo/pull/7/head"),
     ],
 )
-def test_it_understands_refs_as_lookups_do(
-    client: FlaskClient, records: Records, ref: str, path: str
-) -> None:
+def test_a_badge_reads_refs_as_lookups_do(client: FlaskClient, records: Records, ref: str, path: str) -> None:
     records.push(ref)
     records.end(Status.SUCCEEDED)
     assert says(client.get(f"/badge/gh/{path}.svg")) == "ready"
     assert says(client.get("/badge/gh/org/repo/other.svg")) == "none"
 
 
-def test_a_tag_is_found_behind_a_branch_that_was_deleted(client: FlaskClient, records: Records) -> None:
+def test_a_badge_finds_a_tag_after_its_branch_was_deleted(client: FlaskClient, records: Records) -> None:
     records.push("refs/heads/v1")
     records.end(Status.SUCCEEDED)
     records.push("refs/tags/v1", "f" * 40)
@@ -147,7 +145,9 @@ def test_a_tag_is_found_behind_a_branch_that_was_deleted(client: FlaskClient, re
     assert says(client.get("/badge/gh/org/repo/v1.svg")) == "building"
 
 
-def test_a_fork_s_pull_request_never_colours_a_branch(client: FlaskClient, records: Records) -> None:
+def test_a_pull_request_from_a_fork_does_not_change_the_branches_badge(
+    client: FlaskClient, records: Records
+) -> None:
     records.push()
     records.end(Status.FAILED, Reason.USER_ERROR)
     records.push("refs/pull/1/head", "f" * 40)
@@ -177,7 +177,7 @@ def test_a_private_repository_looks_like_one_that_does_not_exist(
     assert says(client.get("/badge/gh/org/repo.svg")) == "ready"
 
 
-def test_what_has_not_changed_is_not_sent_again(client: FlaskClient, records: Records) -> None:
+def test_an_unchanged_badge_is_a_304(client: FlaskClient, records: Records) -> None:
     records.push()
     first = client.get("/badge/gh/org/repo.svg")
     assert first.headers["Cache-Control"] == "public, max-age=30"
@@ -189,7 +189,7 @@ def test_what_has_not_changed_is_not_sent_again(client: FlaskClient, records: Re
     assert says(changed) == "ready" and changed.headers["ETag"] != first.headers["ETag"]
 
 
-def test_it_costs_one_statement_and_nobody_is_asked(
+def test_a_badge_takes_one_statement_and_no_request(
     client: FlaskClient, records: Records, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     records.push()
@@ -202,7 +202,7 @@ def test_it_costs_one_statement_and_nobody_is_asked(
     assert through_sqlalchemy == []  # the one statement goes to the driver
 
 
-def test_nothing_in_it_can_run_or_be_loaded(client: FlaskClient) -> None:
+def test_a_badge_contains_no_scripts_and_loads_nothing(client: FlaskClient) -> None:
     answer = client.get("/badge/gh/org/repo.svg")
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
     for forbidden in (b"style=", b"<style", b"href", b"<script", b"http://", b"@import"):
@@ -225,12 +225,12 @@ def test_nothing_in_it_can_run_or_be_loaded(client: FlaskClient) -> None:
         "org/repo/main\r\nX-Evil: 1",
     ],
 )
-def test_a_hostile_name_is_a_name_that_does_not_exist(client: FlaskClient, path: str) -> None:
+def test_a_hostile_name_gets_the_badge_of_an_unknown_repository(client: FlaskClient, path: str) -> None:
     answer = client.get(f"/badge/gh/{path}.svg")
     assert says(answer) == "none" and "X-Evil" not in answer.headers
 
 
-def test_any_path_is_answered(client: FlaskClient) -> None:
+def test_any_badge_path_is_answered(client: FlaskClient) -> None:
     @hypothesis_settings(
         max_examples=150, database=None, deadline=None, suppress_health_check=list(HealthCheck)
     )
@@ -241,13 +241,13 @@ def test_any_path_is_answered(client: FlaskClient) -> None:
     check()
 
 
-def test_it_is_under_the_base_path(settings: WebSettings, database: Database) -> None:
+def test_badges_are_under_the_base_path(settings: WebSettings, database: Database) -> None:
     changed = settings.model_copy(update={"base_url": "/services/binder/"})
     client = create_app(changed, database).test_client()
     assert says(client.get("/services/binder/badge/gh/org/repo.svg")) == "none"
 
 
-def test_it_is_one_build_that_is_told_of_however_many_there_were(
+def test_a_badge_shows_the_newest_of_many_builds(
     client: FlaskClient, records: Records, database: Database
 ) -> None:
     for _ in range(3):

@@ -50,7 +50,7 @@ def test_a_build_is_queued_then_joined_then_its_image_is_there(
     assert forced["build"]["id"] != build["id"] and forced["build"]["force"] is True
 
 
-def test_who_just_pushed_gets_the_new_commit(
+def test_a_request_after_a_push_gets_the_new_commit(
     ask: Ask, lookup: Lookup, remote_repository: BareRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lookup("main")
@@ -59,13 +59,13 @@ def test_who_just_pushed_gets_the_new_commit(
     assert json_of(ask({"repository": "org/repo", "ref": "main"}), 202)["build"]["commit"] == newer
 
 
-def test_a_bare_commit_is_built_without_asking(ask: Ask, github: GitServer) -> None:
+def test_a_full_commit_is_built_without_asking_github(ask: Ask, github: GitServer) -> None:
     build = json_of(ask({"repository": "org/repo", "ref": OTHER}), 202)["build"]
     assert (build["commit"], build["ref"]) == (OTHER, "")
     assert github.requests == []
 
 
-def test_a_repository_that_is_back_keeps_the_name_on_record(
+def test_a_restored_repository_keeps_its_recorded_name(
     ask: Ask, records: Records, remote_repository: BareRepository
 ) -> None:
     with records.database.write() as session:
@@ -91,7 +91,7 @@ def test_a_repository_that_is_back_keeps_the_name_on_record(
         ("org/repo", (422, "bad_body")),
     ],
 )
-def test_a_wish_that_cannot_be_met_says_why(
+def test_an_invalid_request_says_why(
     ask: Ask, client: FlaskClient, remote_repository: BareRepository, body: object, expected: tuple[int, str]
 ) -> None:
     assert error_of(ask(body)) == expected
@@ -99,7 +99,7 @@ def test_a_wish_that_cannot_be_met_says_why(
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"\xff", b"[" * 5000])
-def test_a_body_that_is_no_json_is_refused(client: FlaskClient, data: bytes) -> None:
+def test_a_body_that_is_not_json_is_rejected(client: FlaskClient, data: bytes) -> None:
     response = client.post("/api/v1/builds", data=data, content_type="application/json")
     assert error_of(response) == (422, "bad_body")
 
@@ -107,7 +107,7 @@ def test_a_body_that_is_no_json_is_refused(client: FlaskClient, data: bytes) -> 
 # Builds
 
 
-def test_a_build_tells_all_that_a_page_needs(client: FlaskClient, records: Records) -> None:
+def test_a_build_has_all_that_a_page_needs(client: FlaskClient, records: Records) -> None:
     build = records.push()
     name = records.succeed(build)
     told = json_of(client.get(f"/api/v1/builds/{build}"), 200)
@@ -123,7 +123,7 @@ def test_a_build_tells_all_that_a_page_needs(client: FlaskClient, records: Recor
     )
 
 
-def test_each_phase_has_its_time(client: FlaskClient, records: Records, clock: Clock) -> None:
+def test_each_phase_has_a_duration(client: FlaskClient, records: Records, clock: Clock) -> None:
     build = records.push()
     with records.database.write() as session:
         transitions.claim(session, worker="w", now=NOW + timedelta(seconds=2))
@@ -184,14 +184,12 @@ def test_builds_are_listed_by_repository_ref_and_status(client: FlaskClient, rec
         ("repository=org/repo&ref=a..b", "bad_ref"),
     ],
 )
-def test_a_list_that_cannot_be_made_says_why(
-    client: FlaskClient, records: Records, query: str, code: str
-) -> None:
+def test_an_invalid_filter_says_why(client: FlaskClient, records: Records, query: str, code: str) -> None:
     records.push()
     assert error_of(client.get(f"/api/v1/builds?{query}")) == (422, code)
 
 
-def test_a_build_is_cancelled_by_how_far_it_is(client: FlaskClient, records: Records) -> None:
+def test_a_cancellation_depends_on_the_builds_status(client: FlaskClient, records: Records) -> None:
     def cancel(build: int) -> TestResponse:
         return client.post(f"/api/v1/builds/{build}/cancel", json={})
 
@@ -204,7 +202,7 @@ def test_a_build_is_cancelled_by_how_far_it_is(client: FlaskClient, records: Rec
     assert error_of(cancel(waiting)) == (409, "already_finished")
 
 
-def test_a_build_that_is_wished_for_again_is_not_cancelled(client: FlaskClient, records: Records) -> None:
+def test_a_new_request_withdraws_a_cancellation(client: FlaskClient, records: Records) -> None:
     build = records.push()
     records.claim(build)
     assert client.post(f"/api/v1/builds/{build}/cancel", json={}).status_code == 202
@@ -213,7 +211,7 @@ def test_a_build_that_is_wished_for_again_is_not_cancelled(client: FlaskClient, 
     assert (joined["outcome"], joined["build"]["cancel_requested"]) == ("joined", False)
 
 
-def test_a_build_is_made_again_though_its_image_exists(client: FlaskClient, records: Records) -> None:
+def test_a_rebuild_creates_a_build_although_the_image_exists(client: FlaskClient, records: Records) -> None:
     first = records.push()
     records.succeed(first)
     again = json_of(client.post(f"/api/v1/builds/{first}/rebuild", json={}), 202)["build"]
@@ -229,9 +227,7 @@ def _write_log(records: Records, lease: Lease, texts: list[str]) -> None:
         assert logs.append(session, lease, first_seq=1, texts=texts, now=NOW)
 
 
-def test_a_log_is_plain_text_however_long_and_whatever_is_in_it(
-    client: FlaskClient, records: Records
-) -> None:
+def test_a_log_is_plain_text_whatever_it_contains(client: FlaskClient, records: Records) -> None:
     build = records.push()
     hostile = ["<script>alert(1)</script>\n", "\x1b[31m\u2028 \u00e9\n", *(f"line {n}\n" for n in range(170))]
     lease = records.claim(build)
@@ -243,9 +239,7 @@ def test_a_log_is_plain_text_however_long_and_whatever_is_in_it(
     assert response.headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_a_log_is_that_of_the_newest_attempt_or_of_the_one_asked_for(
-    client: FlaskClient, records: Records
-) -> None:
+def test_a_log_is_that_of_the_requested_or_the_last_attempt(client: FlaskClient, records: Records) -> None:
     build = records.push()
     lease = records.claim(build)
     _write_log(records, lease, ["first"] * 60)

@@ -17,7 +17,7 @@ from tests.webhook.api.conftest import OTHER, Lookup, error_of, json_of
 from tests.webhook.records import Clock, Records
 
 
-def test_an_image_that_is_there_is_named_without_asking_github(
+def test_an_existing_image_is_found_without_asking_github(
     lookup: Lookup, records: Records, github: GitServer
 ) -> None:
     name = records.succeed(records.push())
@@ -48,7 +48,7 @@ def test_an_image_that_is_there_is_named_without_asking_github(
         ("org/repo", COMMIT[:7]),
     ],
 )
-def test_one_commit_goes_by_many_names(
+def test_a_commit_is_found_by_all_its_names(
     lookup: Lookup, records: Records, github: GitServer, name: str, ref: str
 ) -> None:
     records.succeed(records.push())
@@ -56,12 +56,12 @@ def test_one_commit_goes_by_many_names(
     assert github.requests == []
 
 
-def test_without_a_ref_the_default_branch_is_meant(client: FlaskClient, records: Records) -> None:
+def test_the_ref_defaults_to_the_default_branch(client: FlaskClient, records: Records) -> None:
     records.succeed(records.push())
     assert json_of(client.get("/api/v1/images/gh/org/repo"), 200)["ref"] == "refs/heads/main"
 
 
-def test_a_branch_with_slashes_may_be_written_either_way(lookup: Lookup, records: Records) -> None:
+def test_a_branch_with_slashes_can_be_encoded_or_not(lookup: Lookup, records: Records) -> None:
     records.succeed(records.push(ref="refs/heads/feature/a%b/c"))
     for written in ("feature/a%25b/c", "feature%2Fa%25b%2Fc"):
         assert json_of(lookup(written), 200)["ref"] == "refs/heads/feature/a%b/c"
@@ -77,7 +77,7 @@ def test_two_branches_at_one_commit_share_the_image(lookup: Lookup, records: Rec
     assert json_of(lookup("b"), 200)["image"] == name
 
 
-def test_without_an_image_the_state_of_its_build_is_told(lookup: Lookup, records: Records) -> None:
+def test_a_miss_has_the_state_of_the_build(lookup: Lookup, records: Records) -> None:
     build = records.push()
     queued = json_of(lookup(), 404)
     assert (queued["state"], queued["build"], queued["commit"]) == ("queued", build, COMMIT)
@@ -93,7 +93,7 @@ def test_without_an_image_the_state_of_its_build_is_told(lookup: Lookup, records
     assert json_of(lookup(OTHER), 404)["state"] == "none"
 
 
-def test_a_cancelled_build_and_a_removed_image_are_told(lookup: Lookup, records: Records) -> None:
+def test_a_cancelled_build_and_a_removed_image_are_misses(lookup: Lookup, records: Records) -> None:
     build = records.push()
     with records.database.write() as session:
         transitions.cancel(session, build, by=None, now=NOW)
@@ -105,7 +105,7 @@ def test_a_cancelled_build_and_a_removed_image_are_told(lookup: Lookup, records:
     assert (gone["state"], gone["build"]) == ("none", None)
 
 
-def test_the_last_good_image_of_the_ref_is_the_fallback(lookup: Lookup, records: Records) -> None:
+def test_the_newest_image_of_the_ref_is_the_fallback(lookup: Lookup, records: Records) -> None:
     name = records.succeed(records.push())
     records.fail(records.push(OTHER))
     failed = json_of(lookup(), 404)
@@ -114,7 +114,7 @@ def test_the_last_good_image_of_the_ref_is_the_fallback(lookup: Lookup, records:
     assert (fallback["image"], fallback["commit"], fallback["exact"]) == (name, COMMIT, False)
 
 
-def test_the_same_commit_by_another_recipe_is_the_better_fallback(lookup: Lookup, records: Records) -> None:
+def test_the_same_commit_with_another_recipe_is_the_better_fallback(lookup: Lookup, records: Records) -> None:
     by_another = records.succeed(records.push(recipe="another"))
     records.succeed(records.push(OTHER))
     with records.database.write() as session:  # pushed back
@@ -126,13 +126,15 @@ def test_the_same_commit_by_another_recipe_is_the_better_fallback(lookup: Lookup
     assert found["fallback"]["recipe"] == "another"
 
 
-def test_a_build_by_another_recipe_says_nothing_of_this_one(lookup: Lookup, records: Records) -> None:
+def test_a_build_with_another_recipe_does_not_count(lookup: Lookup, records: Records) -> None:
     records.fail(records.push(recipe="another"))
     found = json_of(lookup(), 404)
     assert (found["state"], found["build"]) == ("none", None)
 
 
-def test_what_is_not_there_is_told_apart(lookup: Lookup, remote_repository: BareRepository) -> None:
+def test_unknown_refs_repositories_and_missing_images_differ(
+    lookup: Lookup, remote_repository: BareRepository
+) -> None:
     assert json_of(lookup("nope"), 404)["state"] == "unknown_ref"
     assert json_of(lookup("main", "org/nope"), 404)["state"] == "unknown_repository"
     assert json_of(lookup("main"), 404) == {
@@ -146,7 +148,7 @@ def test_what_is_not_there_is_told_apart(lookup: Lookup, remote_repository: Bare
     }
 
 
-def test_without_github_an_older_answer_is_called_stale(
+def test_without_github_a_recorded_answer_is_stale(
     lookup: Lookup, records: Records, github: GitServer, clock: Clock
 ) -> None:
     name = records.succeed(records.push())
@@ -176,14 +178,14 @@ def test_without_github_an_older_answer_is_called_stale(
         ("org/repo", "%1b[31m", (422, "bad_ref")),
     ],
 )
-def test_a_bad_or_banned_name_is_refused_without_asking_github(
+def test_an_invalid_or_banned_name_is_rejected_without_asking_github(
     lookup: Lookup, github: GitServer, name: str, ref: str, expected: tuple[int, str]
 ) -> None:
     assert error_of(lookup(ref, name)) == expected
     assert github.requests == []
 
 
-def test_a_use_is_recorded_once_an_hour_and_after_the_answer(
+def test_a_use_is_recorded_once_an_hour_after_the_response(
     lookup: Lookup, records: Records, clock: Clock
 ) -> None:
     records.succeed(records.push())

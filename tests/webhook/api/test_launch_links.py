@@ -34,7 +34,9 @@ def led_to(client: FlaskClient, link: str) -> tuple[str, dict[str, str]]:
         ("Org/repo/v1%231", "v1#1"),
     ],
 )
-def test_a_link_leads_to_the_hubs_spawn_page_filled_in(client: FlaskClient, link: str, ref: str) -> None:
+def test_a_link_redirects_to_the_spawn_page_with_the_form_filled_in(
+    client: FlaskClient, link: str, ref: str
+) -> None:
     assert led_to(client, link) == ("/hub/spawn", {"repo": "Org/repo", "ref": ref})
 
 
@@ -48,7 +50,9 @@ def test_a_link_leads_to_the_hubs_spawn_page_filled_in(client: FlaskClient, link
         ("urlpath=git-pull%3Frepo%3Dhttps%3A%2F%2Fexample.org%2Fa", "git-pull?repo=https://example.org/a"),
     ],
 )
-def test_a_link_may_say_where_to_arrive(client: FlaskClient, query: str, arrives: str) -> None:
+def test_a_link_can_name_the_page_that_the_server_opens(
+    client: FlaskClient, query: str, arrives: str
+) -> None:
     _, wanted = led_to(client, f"Org/repo/main?{query}")
     assert wanted == {"repo": "Org/repo", "ref": "main", "next": f"/hub/user-redirect/{arrives}"}
 
@@ -66,13 +70,13 @@ def test_a_link_may_say_where_to_arrive(client: FlaskClient, query: str, arrives
         "Org/repo/main?urlpath=" + "a" * 2000,
     ],
 )
-def test_a_link_that_could_lead_elsewhere_leads_nowhere(client: FlaskClient, link: str) -> None:
+def test_a_link_that_could_lead_to_another_site_is_rejected(client: FlaskClient, link: str) -> None:
     answer = client.get(f"/services/binder/v2/gh/{link}")
     assert answer.status_code in (404, 422)
     assert "Location" not in answer.headers
 
 
-def test_what_a_link_says_stays_within_its_place(client: FlaskClient) -> None:
+def test_parameters_of_a_link_cannot_change_others(client: FlaskClient) -> None:
     page, wanted = led_to(
         client, "Org/repo/main?urlpath=//evil.example/&next=https://evil.example&autostart=true"
     )
@@ -92,16 +96,16 @@ def test_what_a_link_says_stays_within_its_place(client: FlaskClient) -> None:
         ),
     ],
 )
-def test_the_hub_is_where_the_settings_say(hub_url: str | None, page: str, hub_path: str) -> None:
+def test_the_hubs_url_comes_from_the_settings(hub_url: str | None, page: str, hub_path: str) -> None:
     settings = WebSettings(hub_url=hub_url)
     assert (settings.launcher_url, settings.hub_path) == (page, hub_path)
 
 
-def test_by_default_it_is_the_hub_whose_service_this_is() -> None:
+def test_the_hubs_url_defaults_to_the_hub_of_the_base_path() -> None:
     assert WebSettings(base_url="/jupyter/services/binder/").launcher_url == "/jupyter/hub/spawn"
 
 
 @pytest.mark.parametrize("wrong", ["//evil.example/hub/spawn", "javascript:x", "/hub/spawn?x=1", "/hub/home"])
-def test_a_wrong_hub_url_stops_the_start(wrong: str) -> None:
+def test_an_invalid_hub_url_is_rejected(wrong: str) -> None:
     with pytest.raises(ValueError, match="spawn page"):
         WebSettings(hub_url=wrong)

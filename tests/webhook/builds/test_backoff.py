@@ -17,5 +17,5 @@ def test_each_failure_doubles_the_wait_up_to_an_hour(failures: int, minutes: int
 
 
 @pytest.mark.parametrize("reason", [Reason.SUPERSEDED, Reason.REF_DELETED, Reason.REPOSITORY_GONE])
-def test_what_nobody_decided_is_built_at_once(reason: Reason) -> None:
+def test_superseded_builds_are_rebuilt_at_once(reason: Reason) -> None:
     assert rebuild_allowed_at(NOW, reason, 3) == NOW

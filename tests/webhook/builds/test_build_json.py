@@ -13,12 +13,12 @@ def at(seconds: int) -> datetime:
     return START + timedelta(seconds=seconds)
 
 
-def test_a_waiting_build_has_only_waited() -> None:
+def test_a_queued_build_has_only_waited() -> None:
     build = Build(status=Status.QUEUED, created_at=START)
     assert durations(build, at(5)) == {"waiting": 5, "total": 5}
 
 
-def test_a_build_that_was_just_claimed_has_begun_no_phase() -> None:
+def test_a_claimed_build_has_begun_no_phase() -> None:
     build = Build(status=Status.RUNNING, created_at=START, started_at=at(2))
     assert durations(build, at(3)) == {"waiting": 2, "total": 3}
 

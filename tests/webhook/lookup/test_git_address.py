@@ -21,7 +21,7 @@ HOSTS = ("gitlab.com", "git.example.org:8443", "http://127.0.0.1:3000")
         ("https://www.GitHub.com/Org/Repo/", "Org/Repo"),
     ],
 )
-def test_an_address_that_is_let_in_is_spelt_in_one_way(text: str, name: str) -> None:
+def test_an_allowed_url_has_one_spelling(text: str, name: str) -> None:
     assert parse_address(text, HOSTS, GITHUB) == name
 
 
@@ -64,13 +64,13 @@ def test_an_address_that_is_let_in_is_spelt_in_one_way(text: str, name: str) -> 
         "",
     ],
 )
-def test_what_could_reach_something_else_is_not_let_in(text: str) -> None:
+def test_a_url_that_could_reach_another_server_is_rejected(text: str) -> None:
     with pytest.raises(ResolveError):
         parse_address(text, HOSTS, GITHUB)
 
 
 @pytest.mark.parametrize("host", ["anything.example", "git.sr.ht"])
-def test_a_star_lets_every_public_name_in(host: str) -> None:
+def test_a_star_allows_every_public_host(host: str) -> None:
     assert parse_address(f"https://{host}/a/b", ["*"], GITHUB) == f"https://{host}/a/b"
 
 
@@ -88,6 +88,6 @@ def test_a_star_lets_every_public_name_in(host: str) -> None:
         "http://anything.example/a",
     ],
 )
-def test_a_star_lets_no_address_by_number_and_no_local_name_in(address: str) -> None:
+def test_a_star_allows_no_ip_addresses_and_local_names(address: str) -> None:
     with pytest.raises(ResolveError):
         parse_address(address, ["*"], GITHUB)

@@ -10,7 +10,7 @@ BAD_REFS += ["a:b", "a*", "a?", "a[", "a\\b", "/a", "a/", "a//b", ".a", "x" * 25
 
 
 @pytest.mark.parametrize("ref", BAD_REFS)
-def test_a_ref_that_git_would_not_accept_never_reaches_it(ref: str) -> None:
+def test_an_invalid_ref_never_reaches_git(ref: str) -> None:
     with pytest.raises(ResolveError) as caught:
         parse_ref(ref)
     assert caught.value.code == "bad_ref"
@@ -21,7 +21,7 @@ BAD_REPOSITORIES += ["https://evil.example/org/r", "ext::sh -c id", "file:///etc
 
 
 @pytest.mark.parametrize("name", BAD_REPOSITORIES)
-def test_a_repository_name_that_github_cannot_have_is_refused(name: str) -> None:
+def test_an_invalid_repository_name_is_rejected(name: str) -> None:
     with pytest.raises(ResolveError) as caught:
         parse_repository(name)
     assert caught.value.code == "bad_repository"
@@ -36,11 +36,11 @@ def test_a_repository_name_that_github_cannot_have_is_refused(name: str) -> None
         "https://www.GitHub.com/Org/Repo/",
     ],
 )
-def test_a_repository_may_be_given_as_an_address(text: str) -> None:
+def test_a_repository_can_be_given_as_a_url(text: str) -> None:
     assert parse_repository(text) == "Org/Repo"
 
 
-def test_an_enterprise_server_has_its_own_addresses() -> None:
+def test_an_enterprise_server_has_its_own_urls() -> None:
     assert parse_repository("https://git.example.org/Org/Repo", "https://git.example.org") == "Org/Repo"
     with pytest.raises(ResolveError):
         parse_repository("https://github.com/Org/Repo", "https://git.example.org")

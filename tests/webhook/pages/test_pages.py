@@ -59,18 +59,18 @@ def rows(page: TestResponse) -> list[int]:
     return [int(number) for number in re.findall(r'id="b(\d+)"', page.text)]
 
 
-def test_an_empty_service_tells_an_admin_what_to_do_next(see: See) -> None:
+def test_without_builds_an_admin_sees_the_first_steps(see: See) -> None:
     page = see("/").text
     assert "http://localhost/webhook/github" in page and "application/json" in page
     assert "repo2hub build org/repo" in page
 
 
-def test_the_front_page_is_data_to_a_script(client: FlaskClient) -> None:
+def test_the_front_page_is_json_for_scripts(client: FlaskClient) -> None:
     answer = client.get("/", headers={"Accept": "application/json"})
     assert answer.json == {"service": "repo2hub", "api": "/api/v1/builds"}
 
 
-def test_what_is_under_way_stands_above_what_has_ended(see: See, records: Records) -> None:
+def test_active_builds_are_above_finished_ones(see: See, records: Records) -> None:
     done = records.push("1" * 40)
     records.succeed(done)
     running = records.push("2" * 40)
@@ -99,7 +99,7 @@ def test_what_is_under_way_stands_above_what_has_ended(see: See, records: Record
         ("q=nobody+wrote+this", []),
     ],
 )
-def test_filters_and_search_live_in_the_address(
+def test_filters_and_search_are_in_the_url(
     see: See, records: Records, query: str, expected: list[str]
 ) -> None:
     numbers = {"good": records.push("1" * 40)}
@@ -144,7 +144,7 @@ def test_the_api_lists_what_the_page_does(
 @pytest.mark.parametrize(
     "query", ["status=nope", "trigger=nope", "before=x", "ref=main", "repository=a/b/c", "repository=../x"]
 )
-def test_a_filter_that_cannot_be_read_is_a_page_that_says_so(see: See, records: Records, query: str) -> None:
+def test_an_invalid_filter_is_an_error_page(see: See, records: Records, query: str) -> None:
     assert "Invalid request" in see(f"/?{query}", 422).text
 
 
@@ -156,7 +156,7 @@ def test_a_number_leads_to_its_build(client: FlaskClient, records: Records) -> N
     assert client.get("/?q=%239999", headers=HTML).status_code == 200
 
 
-def test_pages_follow_each_other_whatever_is_added_meanwhile(see: See, records: Records) -> None:
+def test_paging_is_stable_while_builds_are_added(see: See, records: Records) -> None:
     made = []
     for number in range(60):
         made.append(records.push(f"{number:040x}"))
@@ -170,7 +170,7 @@ def test_pages_follow_each_other_whatever_is_added_meanwhile(see: See, records: 
     assert "In progress" not in second.text and "before=" not in second.text
 
 
-def test_an_open_page_renews_by_its_parts(see: See, records: Records) -> None:
+def test_an_open_page_refreshes_its_parts(see: See, records: Records) -> None:
     build = records.push()
     part = see("/?part=active").text
     assert f'data-ids="{build},{build}"' in part and "<html" not in part
@@ -181,7 +181,7 @@ def test_an_open_page_renews_by_its_parts(see: See, records: Records) -> None:
     assert 'data-state="succeeded' in summary and "<html" not in summary
 
 
-def test_a_build_that_failed_says_why_and_what_to_do(see: See, records: Records) -> None:
+def test_a_failed_build_says_why_and_what_to_do(see: See, records: Records) -> None:
     good = records.push("1" * 40)
     records.succeed(good)
     build = records.push("2" * 40)
@@ -193,7 +193,7 @@ def test_a_build_that_failed_says_why_and_what_to_do(see: See, records: Records)
     assert "#1 line" in page  # for who has no JavaScript
 
 
-def test_the_image_of_a_build_that_succeeded_can_be_copied(see: See, records: Records) -> None:
+def test_the_image_of_a_successful_build_can_be_copied(see: See, records: Records) -> None:
     build = records.push()
     image = records.succeed(build)
     page = see(f"/builds/{build}").text
@@ -201,7 +201,7 @@ def test_the_image_of_a_build_that_succeeded_can_be_copied(see: See, records: Re
     assert f"https://github.com/Org/Repo/commit/{COMMIT}" in page
 
 
-def test_what_is_ready_is_launched_and_shared_where_there_is_a_hub(
+def test_with_a_hub_images_can_be_launched_and_shared(
     settings: WebSettings, database: Database, records: Records, see: See
 ) -> None:
     build = records.push()
@@ -215,7 +215,7 @@ def test_what_is_ready_is_launched_and_shared_where_there_is_a_hub(
     assert 'href="/v2/gh/new/one/HEAD"' in client.get("/gh/new/one", headers=HTML).text
 
 
-def test_a_repository_of_another_server_leads_there_and_is_not_offered_where_it_cannot_be_started(
+def test_a_repository_of_another_server_links_there_and_has_no_launch_button(
     settings: WebSettings, database: Database, records: Records
 ) -> None:
     records.succeed(records.push())
@@ -238,7 +238,7 @@ def test_a_repository_of_another_server_leads_there_and_is_not_offered_where_it_
     assert [image["repository"] for image in ready] == ["Org/Repo"]
 
 
-def test_builds_that_wait_for_a_builder_that_is_not_there_say_so(
+def test_queued_builds_without_a_builder_are_explained(
     see: See, records: Records, database: Database
 ) -> None:
     records.push()
@@ -262,7 +262,7 @@ def test_a_running_build_can_be_cancelled_by_a_form(
     assert "Cancelling" in see(f"/builds/{build}").text
 
 
-def test_a_build_is_made_again_by_a_form(client: FlaskClient, see: See, records: Records) -> None:
+def test_a_build_can_be_rebuilt_by_a_form(client: FlaskClient, see: See, records: Records) -> None:
     build = records.push()
     records.fail(build)
     answer = client.post(f"/builds/{build}/rebuild", data={"_xsrf": ""}, headers=SAME_SITE)
@@ -271,7 +271,7 @@ def test_a_build_is_made_again_by_a_form(client: FlaskClient, see: See, records:
     assert again > build and rows(see("/"))[0] == again
 
 
-def test_cancelling_what_has_ended_shows_how_it_ended(client: FlaskClient, records: Records) -> None:
+def test_cancelling_a_finished_build_shows_its_result(client: FlaskClient, records: Records) -> None:
     build = records.push()
     records.succeed(build)
     answer = client.post(f"/builds/{build}/cancel", data={"_xsrf": ""}, headers=SAME_SITE)
@@ -283,7 +283,7 @@ def test_cancelling_what_has_ended_shows_how_it_ended(client: FlaskClient, recor
     [{"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}],
     ids=str,
 )
-def test_another_site_cannot_press_a_button(
+def test_another_site_cannot_submit_a_form(
     client: FlaskClient, records: Records, database: Database, changed: dict[str, str]
 ) -> None:
     build = records.push()
@@ -294,9 +294,7 @@ def test_another_site_cannot_press_a_button(
         assert session.get_one(Build, build).status is Status.QUEUED
 
 
-def test_superseded_is_told_as_it_is_and_not_as_a_failure(
-    see: See, records: Records, database: Database
-) -> None:
+def test_a_superseded_build_is_not_shown_as_failed(see: See, records: Records, database: Database) -> None:
     older, newer = records.push("1" * 40), records.push("2" * 40)
     with database.write() as session:
         supersede.supersede(session, session.get_one(Build, newer), cancel=True, now=NOW)
@@ -305,7 +303,7 @@ def test_superseded_is_told_as_it_is_and_not_as_a_failure(
     assert "Why it failed" not in page and "is-failed" not in page
 
 
-def test_hostile_words_are_text_on_every_page(see: See, records: Records, database: Database) -> None:
+def test_hostile_text_is_escaped_on_every_page(see: See, records: Records, database: Database) -> None:
     ref = "refs/heads/<img/src=x/onerror=alert(1)>"
     build = records.push(ref=ref)
     lease = records.claim(build)
@@ -347,7 +345,7 @@ def test_a_repository_shows_refs_images_deliveries_and_how_to_connect(
     assert 'role="img" aria-label="Last 2 builds' in page
 
 
-def test_a_repository_that_nobody_knows_says_how_to_connect_it(see: See) -> None:
+def test_an_unknown_repository_shows_how_to_connect_it(see: See) -> None:
     page = see("/gh/new/one", 404).text
     assert "new/one" in page and "http://localhost/webhook/github" in page
 
@@ -375,15 +373,15 @@ def test_the_overview_has_figures_builders_and_the_last_failures(
 @pytest.mark.parametrize(
     "path", ["/nope", "/builds/99", "/builds/x", "/builds/-1", "/builds/99999999999999999999"]
 )
-def test_what_is_not_there_is_a_page_to_a_browser_and_data_to_a_script(
-    see: See, client: FlaskClient, path: str
-) -> None:
+def test_a_404_is_a_page_for_browsers_and_json_for_scripts(see: See, client: FlaskClient, path: str) -> None:
     assert "Not found" in see(path, 404).text
     answer = client.get(path)
     assert answer.status_code == 404 and answer.json is not None and "error" in answer.json
 
 
-def test_a_database_that_is_away_is_a_page_without_its_message(settings: WebSettings, tmp_path: Path) -> None:
+def test_an_unreachable_database_is_an_error_page_without_details(
+    settings: WebSettings, tmp_path: Path
+) -> None:
     without_tables = Database(f"sqlite:///{tmp_path / 'empty.db'}")
     answer = create_app(settings, without_tables).test_client().get("/", headers=HTML)
     without_tables.dispose()
@@ -392,7 +390,7 @@ def test_a_database_that_is_away_is_a_page_without_its_message(settings: WebSett
     assert "no such table" not in answer.text and "SELECT" not in answer.text
 
 
-def test_addresses_to_copy_are_those_that_people_reach(settings: WebSettings, database: Database) -> None:
+def test_copied_urls_use_the_public_url(settings: WebSettings, database: Database) -> None:
     changed = settings.model_copy(update={"public_url": "https://hub.example.org/services/binder"})
     page = create_app(changed, database).test_client().get("/", headers=HTML).text
     assert 'data-copy="https://hub.example.org/services/binder/webhook/github"' in page

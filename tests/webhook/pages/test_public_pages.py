@@ -92,7 +92,7 @@ def see_public(settings: WebSettings, database: Database) -> FlaskClient:
     return create_app(settings.model_copy(update=changes), database).test_client()
 
 
-def test_what_is_private_is_nowhere_on_public_pages(
+def test_public_pages_contain_nothing_private(
     see_public: FlaskClient, records: Records, private: int, database: Database
 ) -> None:
     public = records.push("1" * 40)
@@ -135,7 +135,7 @@ PATHS = [
 
 
 @pytest.mark.parametrize("is_away", [False, True])
-def test_a_private_repository_is_answered_as_an_unknown_one(
+def test_a_private_repository_gets_the_response_of_an_unknown_one(
     ask_public: Callable[..., TestResponse], private: int, github: GitServer, *, is_away: bool
 ) -> None:
     github.create("org/secret", token="t0ken").commit({"a": "a"})
@@ -153,7 +153,7 @@ def _told(answer: TestResponse, name: str) -> tuple[int, list[tuple[str, str]], 
     return answer.status_code, headers, text.replace(name, "*")
 
 
-def test_a_session_that_is_over_learns_nothing_from_a_badge(
+def test_an_ended_session_learns_nothing_from_a_badge(
     settings: WebSettings, database: Database, private: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub = StandIn({})
@@ -172,7 +172,7 @@ def test_a_session_that_is_over_learns_nothing_from_a_badge(
     assert cookies[0] == cookies[1] != []
 
 
-def test_the_public_has_no_buttons_and_no_overview(see_public: FlaskClient, records: Records) -> None:
+def test_public_pages_have_no_buttons_and_no_overview(see_public: FlaskClient, records: Records) -> None:
     build = records.push()
     page = see_public.get(f"/builds/{build}", headers=HTML).text
     assert "<form" not in page and "Overview" not in page

@@ -96,7 +96,7 @@ def hub(stand_in: StandIn, clock: Clock) -> HubClient:
     return HubClient(oauth, rules, clock)
 
 
-def test_an_answer_holds_for_a_minute_and_no_longer(hub: HubClient, stand_in: StandIn, clock: Clock) -> None:
+def test_an_answer_is_cached_for_a_minute(hub: HubClient, stand_in: StandIn, clock: Clock) -> None:
     assert hub.user("t-alice") is not None
     stand_in.users.clear()  # the token is revoked
     clock.now = CACHE_AGE
@@ -109,16 +109,14 @@ def test_an_answer_holds_for_a_minute_and_no_longer(hub: HubClient, stand_in: St
     assert CACHE_AGE <= 60
 
 
-def test_the_end_of_the_hubs_session_is_the_end_of_what_was_remembered(
-    hub: HubClient, stand_in: StandIn
-) -> None:
+def test_a_new_hub_session_does_not_use_the_cached_answer(hub: HubClient, stand_in: StandIn) -> None:
     assert hub.user("t-alice", "session-1") is not None
     stand_in.users.clear()
     assert hub.user("t-alice", "session-1") is not None
     assert hub.user("t-alice", "") is None
 
 
-def test_a_person_has_their_groups_and_what_those_open(hub: HubClient, stand_in: StandIn) -> None:
+def test_a_user_has_the_repositories_of_their_groups(hub: HubClient, stand_in: StandIn) -> None:
     alice = hub.user("t-alice")
     assert alice is not None
     assert (alice.name, alice.is_admin) == ("alice", False)
@@ -129,7 +127,7 @@ def test_a_person_has_their_groups_and_what_those_open(hub: HubClient, stand_in:
         assert admin is not None and admin.is_admin
 
 
-def test_nobody_passes_for_a_script_or_a_service_on_record(hub: HubClient, stand_in: StandIn) -> None:
+def test_names_reserved_for_tokens_and_services_are_rejected(hub: HubClient, stand_in: StandIn) -> None:
     stand_in.users |= {
         "t-1": user("api token"),
         "t-2": user("service:culler"),
@@ -153,7 +151,7 @@ def test_nobody_passes_for_a_script_or_a_service_on_record(hub: HubClient, stand
         ([], False),
     ],
 )
-def test_the_scope_is_what_lets_in(
+def test_access_requires_the_services_scope(
     hub: HubClient, stand_in: StandIn, scopes: list[str], may_enter: bool
 ) -> None:
     stand_in.users["t-bob"] = user("bob", scopes=scopes)
@@ -166,7 +164,7 @@ def test_the_scope_is_what_lets_in(
         assert (refused.value.status, SCOPE in str(refused.value)) == (403, True)
 
 
-def test_a_hub_in_trouble_is_not_taken_for_a_no(hub: HubClient, stand_in: StandIn) -> None:
+def test_a_failing_hub_is_a_503(hub: HubClient, stand_in: StandIn) -> None:
     stand_in.status = 502
     with pytest.raises(HttpError) as away:
         hub.user("t-alice")
@@ -176,12 +174,12 @@ def test_a_hub_in_trouble_is_not_taken_for_a_no(hub: HubClient, stand_in: StandI
 
 
 @pytest.mark.parametrize("token", ["t-\u00e9", "t\r\nX: y", "t\x00", "\udc80"])
-def test_what_no_header_can_hold_is_not_sent(hub: HubClient, stand_in: StandIn, token: str) -> None:
+def test_a_token_that_is_no_valid_header_is_not_sent(hub: HubClient, stand_in: StandIn, token: str) -> None:
     assert hub.user(token) is None
     assert stand_in.questions == 0
 
 
-def test_a_hub_that_hangs_holds_few_threads_and_none_for_long(
+def test_a_hanging_hub_blocks_few_threads_for_a_short_time(
     hub: HubClient, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub_module, "_TIME_LIMIT", (3.05, 2))

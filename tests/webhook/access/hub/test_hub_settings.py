@@ -32,20 +32,20 @@ def test_the_hub_says_where_to_listen_and_under_which_path(environment: pytest.M
     assert (settings.host, settings.port, settings.base_url) == ("127.0.0.1", 28585, "/services/binder/")
 
 
-def test_what_is_set_wins(environment: pytest.MonkeyPatch) -> None:
+def test_settings_override_the_hubs_environment(environment: pytest.MonkeyPatch) -> None:
     settings = load(environment, AUTH="jupyterhub", HOST="0.0.0.0", PORT="9", BASE_URL="/x/")
     assert (settings.host, settings.port, settings.base_url) == ("0.0.0.0", 9, "/x/")
 
 
 @pytest.mark.parametrize("auth", [{}, {"AUTH": "none"}, {"AUTH": "token", "API_TOKENS": "t"}])
-def test_in_somebodys_own_server_the_hubs_variables_mean_that_server(
+def test_the_hubs_variables_are_ignored_without_hub_authentication(
     environment: pytest.MonkeyPatch, auth: dict[str, str]
 ) -> None:
     settings = load(environment, **auth)
     assert (settings.host, settings.port, settings.base_url) == ("127.0.0.1", 8585, "/")
 
 
-def test_with_a_hub_the_service_may_listen_to_the_network(environment: pytest.MonkeyPatch) -> None:
+def test_with_hub_authentication_any_address_is_allowed(environment: pytest.MonkeyPatch) -> None:
     given = GIVEN | {"JUPYTERHUB_SERVICE_URL": "http://0.0.0.0:28585"}
     assert load(environment, given, AUTH="jupyterhub").host == "0.0.0.0"
 
@@ -65,7 +65,7 @@ def test_with_a_hub_the_service_may_listen_to_the_network(environment: pytest.Mo
         ({"JUPYTERHUB_OAUTH_ACCESS_SCOPES": "[]"}, "JUPYTERHUB_OAUTH_ACCESS_SCOPES must be a list"),
     ],
 )
-def test_what_is_missing_or_wrong_is_named(
+def test_missing_and_invalid_variables_are_named(
     environment: pytest.MonkeyPatch, changes: dict[str, str], word: str
 ) -> None:
     assert hub_environment.validation_errors(GIVEN) == []
@@ -78,12 +78,12 @@ def test_what_is_missing_or_wrong_is_named(
 @pytest.mark.parametrize(
     "rule", ["org/*", "org=group", "=group", "org/*=", "org/[ab]=group", "a/b/c=group", "org/x= g"]
 )
-def test_a_rule_that_would_open_nothing_is_refused(environment: pytest.MonkeyPatch, rule: str) -> None:
+def test_an_invalid_private_access_rule_is_rejected(environment: pytest.MonkeyPatch, rule: str) -> None:
     with pytest.raises(SettingsError, match="REPO2HUB_PRIVATE_ACCESS"):
         load(environment, PRIVATE_ACCESS=rule)
 
 
-def test_rules_open_private_repositories_to_groups(environment: pytest.MonkeyPatch) -> None:
+def test_private_access_rules_give_groups_access(environment: pytest.MonkeyPatch) -> None:
     rules = HubUserRules.of(load(environment, PRIVATE_ACCESS="Org/*=lab, org/x=other one", ADMINS="erin,"))
     opened: dict[str, Any] = {
         group: rules.user("alice", is_admin=False, groups=frozenset({group})).repositories

@@ -26,10 +26,10 @@ NO_HUB: Any = None  # it is not asked
         "",
     ],
 )
-def test_at_the_root_of_a_host_too_a_login_leads_nowhere_else(path: str) -> None:
+def test_a_login_at_the_root_path_returns_to_our_pages_only(path: str) -> None:
     assert Login(NO_HUB, "/", "token").safe_next_path(path) == "/"
 
 
 @pytest.mark.parametrize("path", ["/", "/builds/1", "/?repository=org/repo&q=a+b", "/gh/org/repo"])
-def test_a_login_leads_back_to_where_somebody_was(path: str) -> None:
+def test_a_login_returns_to_the_requested_page(path: str) -> None:
     assert Login(NO_HUB, "/", "token").safe_next_path(path) == path
