@@ -1,8 +1,8 @@
 """BinderHub's build API: `GET /build/<provider>/<spec>`, for its npm client, fancy-profiles and tljh-repo2docker.
 
-By its protocol everything is an event of a stream with the status 200, refusals too; a stream never ends without
-`ready` or `failed`. Unlike BinderHub's own, a build is not its viewer's: whoever asks for a commit that is being
-built joins, gets its log from the start, and may leave without stopping it.
+By its protocol everything is an event of a stream with status 200, errors too, and a stream always ends with
+`ready` or `failed`. Unlike in BinderHub, a build does not belong to its viewer: a request for a commit that is
+being built joins that build and gets its log from the start; disconnecting does not stop it.
 """
 
 from collections.abc import AsyncGenerator, Sequence
@@ -76,12 +76,12 @@ class BuildStreamQuery(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class BinderHubRequest:
-    """One request, by somebody who may ask."""
+    """One authorized request."""
 
     request: BuildRequest
     form: BinderHubFormat
     reconnects_to: str
-    """The id of the build that a browser was told of before its connection broke, or ""."""
+    """The id of the build that a reconnecting browser followed, or ""."""
 
 
 @dataclass
@@ -218,10 +218,10 @@ class BinderHubApi:
             return None
         seconds = max(0, round((again - now).total_seconds()))
         ago = round((now - build.finished_at).total_seconds())
-        told = f"The last build of this commit ended {ago} s ago without an image; its log follows."
-        told += f" You can request it again in {seconds} s." if seconds else ""
+        message = f"The last build of this commit ended {ago} s ago without an image; its log follows."
+        message += f" You can request it again in {seconds} s." if seconds else ""
         which = {"build_id": build.id, "again_at": utc_isoformat(again), "cached": True}
-        return build.id, event("waiting", told, which)
+        return build.id, event("waiting", message, which)
 
     def _cancelling_build(self, miss: Miss) -> int | None:
         """Return the commit's build if it is being cancelled: a GET, which browsers repeat, does not undo that."""

@@ -1,8 +1,8 @@
-"""How many builds have ended, for the metrics: read from the records, and never all of them twice.
+"""Count ended builds for the metrics, without reading all records at each scrape.
 
-What has ended is added up once and for all below an id under which no build can appear any more, and anew above
-it. PostgreSQL gives out ids in another order than it commits in: a build may appear below one that was counted.
-So that id follows behind: it is the newest of a moment all of whose writers are gone.
+Below an id under which no new build can appear, ended builds are counted once; above it, at each scrape.
+PostgreSQL does not commit in the order of ids, so a build may appear below one that was already counted. The id is
+therefore one that was the newest at a moment whose writers have all finished.
 """
 
 import threading
@@ -19,11 +19,11 @@ from db.status import Status
 _BATCH = 100_000  # builds in one statement
 
 EndedBuildCounts = Counter[tuple[Status, str, int | None]]
-"""How many builds have ended, by status, provider and how many seconds they took; None: they never began."""
+"""Ended builds by status, provider and duration in seconds; None for builds that never started."""
 
 
 class EndedBuildCounter:
-    """Counts the builds of one database that have ended, for a process that asks again and again."""
+    """Counts the ended builds of one database, for repeated scrapes by one process."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -31,13 +31,13 @@ class EndedBuildCounter:
         self._settled: EndedBuildCounts = Counter()
         self._settled_to = 0
         self._unfinished: set[int] = set()
-        """Those below `_settled_to` that had not ended."""
-        self._seen = 0  # the newest build at a moment before
+        """Builds below `_settled_to` that had not ended."""
+        self._seen = 0  # the newest build at an earlier moment
         self._writing: frozenset[str] | None = None
-        """Who wrote when `_seen` was the newest, and writes still."""
+        """The writers of that moment that have not finished."""
 
     def count(self) -> EndedBuildCounts:
-        """Return what has ended by now. Raises SQLAlchemyError where the database is away."""
+        """Return the ended builds. Raises SQLAlchemyError if the database is unreachable."""
         with self._lock:
             upto = self._settled_limit()
             with self._database.snapshot() as session:
@@ -51,10 +51,10 @@ class EndedBuildCounter:
             return self._settled + recent
 
     def _settled_limit(self) -> int:
-        """Return the id below which a snapshot that is taken from now on sees all that will ever be.
+        """Return the id below which a snapshot taken from now on sees all builds that will ever exist.
 
-        A writer that comes after the newest id was seen draws higher ones. So those of that moment are waited for,
-        from one count to the next, and nobody else.
+        Writers that start after the newest id was read get higher ids. So only the writers of that moment have to
+        finish, which is checked at each count.
         """
         with self._database.read() as session:
             if self._writing is None:
@@ -69,7 +69,7 @@ class EndedBuildCounter:
 
 
 def _between(session: Session, after: int, upto: int) -> EndedBuildCounts:
-    """Count in pieces: the first time it is all builds, which takes longer than one statement may."""
+    """Count in batches: the first count reads all builds, which exceeds the time limit of a statement."""
     found: EndedBuildCounts = Counter()
     for low in range(after, upto, _BATCH):
         found += _sum_rows(metrics.count_ended(session, after=low, upto=min(low + _BATCH, upto)))

@@ -1,10 +1,10 @@
-"""What is told of a build that is followed, and how our own API writes it as server-sent events.
+"""The items of a log stream, and their format in our API: server-sent events.
 
-Events, by WHATWG's "Server-sent events": `log` (its id is `attempt.seq`, the place to resume from), `attempt`
+Events, by WHATWG's "Server-sent events": `log` (its id is `attempt.seq`, the position to resume from), `attempt`
 when the log of a new attempt begins, `status` with the build on each change, `end` after the last. Data is
 always one line of ASCII JSON, so that no log text can end an event or begin another.
 
-BinderHub's clients are told the same in another way: `webhook/binderhub/events.py`.
+`webhook/binderhub/events.py` has BinderHub's format.
 """
 
 import json
@@ -19,7 +19,7 @@ StreamEnd = Literal["ended", "closing"]
 
 
 class LogChunk(NamedTuple):
-    """A piece of a log, and what the build was doing when it was read, as far as that is known."""
+    """A piece of a log, and the build's phase when it was read, if known."""
 
     position: Position
     text: str
@@ -28,49 +28,49 @@ class LogChunk(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BuildSnapshot:
-    """A build at one moment: what is shown of it, and where its log ended."""
+    """A build at one moment: its JSON, and the end of its log."""
 
     status: Mapping[str, Any]
     final: bool
     end: Position
     running: tuple[str, ...] = ()
-    """What runs while this build waits, in words."""
+    """Descriptions of the builds that run while this one is queued."""
     is_unclaimed: bool = False
-    """Whether it waits, is due, and no builder has taken it or anything else for some time."""
+    """Whether it is queued and due, and no builder has claimed any build for some time."""
 
 
 class StreamFormat(Protocol):
-    """How a stream is written. Stateless and hashable: what many viewers get is written once."""
+    """The encoding of a stream. Stateless and hashable: an item is encoded once for all viewers."""
 
     @property
     def keep_alive_comment(self) -> bytes:
-        """A comment for when nothing happens."""
+        """The comment that is sent while nothing happens."""
 
     def begin(self) -> bytes:
-        """What stands before everything else."""
+        """Return the beginning of a stream."""
 
     def chunk(self, chunk: LogChunk) -> bytes:
-        """A piece of the log."""
+        """Encode a piece of the log."""
 
     def attempt(self, number: int) -> bytes:
-        """The log of another attempt begins."""
+        """Encode the beginning of another attempt's log."""
 
     def status(self, seen: BuildSnapshot) -> bytes:
-        """Something of the build has changed."""
+        """Encode a change of the build."""
 
     def over(self, over: StreamEnd, last: BuildSnapshot | None) -> bytes:
-        """What stands after everything else; `last` is the last that was told of the build."""
+        """Return the end of a stream; `last` is the last snapshot of the build."""
 
 
 @dataclass(eq=False, slots=True)
 class StreamItem:
-    """One thing to tell, written once in each format, however many viewers it goes to."""
+    """An item of a stream, encoded once per format for all viewers."""
 
     content: LogChunk | BuildSnapshot
     _encoded: dict[StreamFormat, bytes] = field(default_factory=dict)
 
     def encoded(self, form: StreamFormat) -> bytes:
-        """Return it as it is sent."""
+        """Return the item in a format."""
         frame = self._encoded.get(form)
         if frame is None:
             content = self.content
@@ -80,7 +80,7 @@ class StreamItem:
 
 
 def frame(event: str, data: object, position: Position | None = None) -> bytes:
-    """Return one named event as it is sent."""
+    """Return an encoded named event."""
     head = f"id: {position}\n" if position else ""
     return f"{head}event: {event}\ndata: {json.dumps(data)}\n\n".encode("ascii")
 
@@ -92,7 +92,7 @@ class ApiFormat:
     keep_alive_comment: bytes = b": keep-alive\n\n"
 
     def begin(self) -> bytes:
-        """Ask browsers to come back soon where the connection breaks."""
+        """Let browsers reconnect soon after a connection breaks."""
         return b"retry: 2000\n\n"
 
     def chunk(self, chunk: LogChunk) -> bytes:
@@ -105,7 +105,7 @@ class ApiFormat:
         return frame("status", seen.status)
 
     def over(self, over: StreamEnd, last: BuildSnapshot | None) -> bytes:
-        """Say `end` where the build has ended; without it the viewer comes back."""
+        """Return the event `end` if the build has ended; without it, the viewer reconnects."""
         return frame("end", {}) if over == "ended" else b""
 
 
