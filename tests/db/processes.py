@@ -1,4 +1,4 @@
-"""What the processes of test_concurrency.py do: each function runs in one of its own, with its own Database."""
+"""The functions that test_concurrency.py runs, each in its own process with its own Database."""
 
 import random
 import time
@@ -26,41 +26,41 @@ LATER = NOW + timedelta(hours=1)
 _start: Barrier
 
 
-def begin_together(barrier: Barrier) -> None:
-    """Keep the barrier that each function waits at before its first statement."""
-    global _start  # noqa: PLW0603 -- a barrier reaches a process only while it is started
+def set_barrier(barrier: Barrier) -> None:
+    """Set the barrier at which each function waits before its first statement."""
+    global _start  # noqa: PLW0603 -- a barrier can be passed to a process only when it starts
     _start = barrier
 
 
 @contextmanager
 def _database(url: str) -> Iterator[Database]:
     database = Database(url)
-    with database.read() as session:  # connected before the race begins
+    with database.read() as session:  # connect before the barrier
         session.connection()
     _start.wait(timeout=60)
     yield database
     database.dispose()
 
 
-def _enqueue(session: Session, commit: str, **wish: object) -> Enqueued:
+def _enqueue(session: Session, commit: str, **request: object) -> Enqueued:
     repository = repositories.find(session, "gh", "org/repo")
-    values: dict[str, object] = {"ref": "refs/heads/main", "trigger": Trigger.PUSH, "now": NOW, **wish}
+    values: dict[str, object] = {"ref": "refs/heads/main", "trigger": Trigger.PUSH, "now": NOW, **request}
     return enqueue_build(session, repository=repository, commit=commit, recipe=RECIPE, **values)  # type: ignore[arg-type]
 
 
 def enqueue(url: str, commits: list[str]) -> list[tuple[EnqueueOutcome, int]]:
-    answers = []
+    results = []
     with _database(url) as database:
         for commit in commits:
             with database.write() as session:
-                answer = _enqueue(session, commit)
-            assert answer.build is not None
-            answers.append((answer.outcome, answer.build.id))
-    return answers
+                result = _enqueue(session, commit)
+            assert result.build is not None
+            results.append((result.outcome, result.build.id))
+    return results
 
 
 def drain(url: str, worker: str) -> list[int]:
-    """Claim and finish until nothing waits; return what was claimed."""
+    """Claim and finish builds until the queue is empty, and return the claimed ids."""
     claimed: list[int] = []
     with _database(url) as database:
         while True:
@@ -75,7 +75,7 @@ def drain(url: str, worker: str) -> list[int]:
 
 
 def deliver(url: str, guids: list[str]) -> list[str]:
-    """Handle deliveries as the receiver does; return those that were new."""
+    """Handle deliveries as the receiver does, and return the new ones."""
     new = []
     with _database(url) as database:
         for number, guid in enumerate(guids):
@@ -100,7 +100,7 @@ def record_repository(url: str, name: str, provider_id: int | None) -> int:
 
 
 def append(url: str, lease: Lease, count: int) -> list[bool]:
-    """Send the same chunks as everybody else, a few at a time."""
+    """Append the same chunks as the other processes, a few at a time."""
     held = []
     with _database(url) as database:
         for first in range(1, count, 5):
@@ -111,7 +111,7 @@ def append(url: str, lease: Lease, count: int) -> list[bool]:
 
 
 def upgrade(url: str) -> bool:
-    """Bring an empty database to this release's tables."""
+    """Migrate an empty database, and return whether it is current."""
     database = Database(url)
     _start.wait(timeout=60)
     migrate.upgrade(database)
@@ -121,10 +121,10 @@ def upgrade(url: str) -> bool:
 
 
 def claim_and_hang(url: str, ready: Connection, commit: bool) -> None:
-    """Claim a build, say so, and never come back; without `commit` inside the transaction."""
+    """Claim a build, send its id, and hang: after the commit, or without `commit` inside the transaction."""
     database = Database(url)
     with database.write() as session:
-        build = transitions.claim(session, worker="doomed", now=NOW)
+        build = transitions.claim(session, worker="killed", now=NOW)
         if not commit:
             ready.send(build and build.id)
             time.sleep(600)
@@ -132,16 +132,16 @@ def claim_and_hang(url: str, ready: Connection, commit: bool) -> None:
     time.sleep(600)
 
 
-class Everything:
-    """All that web and builders do, at random, on very few commits and refs so that they meet."""
+class RandomOperations:
+    """Random operations of web processes and builders on few commits and refs, so that they conflict."""
 
     def __init__(self, database: Database, seed: int) -> None:
         self.database = database
         self.random = random.Random(seed)
         self.lease = Lease(0, 0)
         self.steps = [
-            self.push, self.push, self.launch, self.claim, self.claim, self.beat, self.log,
-            self.finish, self.give_back, self.cancel, self.reap, self.delete_ref, self.delete_repository,
+            self.push, self.push, self.launch, self.claim, self.claim, self.heartbeat, self.log,
+            self.finish, self.requeue, self.cancel, self.reap, self.delete_ref, self.delete_repository,
         ]  # fmt: skip
 
     def step(self) -> None:
@@ -177,20 +177,20 @@ class Everything:
         if build is not None:
             self.lease = Lease(build.id, build.attempt)
 
-    def beat(self, session: Session) -> None:
+    def heartbeat(self, session: Session) -> None:
         transitions.heartbeat(session, self.lease, now=LATER)
 
     def log(self, session: Session) -> None:
         logs.append(session, self.lease, first_seq=1, texts=["a", "b"], now=LATER)
 
     def finish(self, session: Session) -> None:
-        good = self.random.random() < 0.5
-        result = BuildResult(Status.SUCCEEDED) if good else BuildResult(Status.FAILED, Reason.USER_ERROR)
-        if transitions.finish(session, self.lease, result, now=LATER) and good:
+        succeeds = self.random.random() < 0.5
+        result = BuildResult(Status.SUCCEEDED) if succeeds else BuildResult(Status.FAILED, Reason.USER_ERROR)
+        if transitions.finish(session, self.lease, result, now=LATER) and succeeds:
             build = session.get_one(Build, self.lease.build_id)
             images.record(session, build=build, recipe=RECIPE, name="i", digest=None, size=1, now=LATER)
 
-    def give_back(self, session: Session) -> None:
+    def requeue(self, session: Session) -> None:
         if self.random.random() < 0.5:
             transitions.release(session, self.lease, now=LATER)
         else:
@@ -213,10 +213,10 @@ class Everything:
         supersede.cancel_repository(session, repository, now=NOW)
 
 
-def everything(url: str, seed: int, steps: int) -> int:
-    """Take that many steps; return how many, which is all of them unless one raised."""
+def random_operations(url: str, seed: int, steps: int) -> int:
+    """Run `steps` random operations, and return their number unless one raises."""
     with _database(url) as database:
-        doer = Everything(database, seed)
+        operations = RandomOperations(database, seed)
         for _ in range(steps):
-            doer.step()
+            operations.step()
     return steps

@@ -1,4 +1,4 @@
-"""The one history of the tables, on both databases."""
+"""Migrations, on both databases."""
 
 import os
 from collections.abc import Iterator
@@ -16,14 +16,14 @@ from db.queries import overview
 from db.records import builds
 from tests.conftest import database_of
 from tests.db import processes
-from tests.db.queue.test_concurrency import PROCESSES, at_once
+from tests.db.queue.test_concurrency import PROCESSES, run_concurrently
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A database that nobody has been in."""
+    """The URL of an empty database."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'not' / 'yet' / 'empty.db'}"
         return
@@ -39,7 +39,7 @@ def empty(empty_url: str) -> Iterator[Database]:
     database.dispose()
 
 
-def test_nothing_becomes_this_releases_tables_and_stays_so(empty: Database) -> None:
+def test_an_empty_database_is_migrated_and_stays_current(empty: Database) -> None:
     assert not migrate.is_current(empty)
     migrate.upgrade(empty)
     assert migrate.is_current(empty)
@@ -48,7 +48,7 @@ def test_nothing_becomes_this_releases_tables_and_stays_so(empty: Database) -> N
     assert migrate.is_current(empty)
 
 
-def test_a_table_that_the_models_do_not_know_is_noticed(empty: Database) -> None:
+def test_check_detects_a_column_that_the_models_lack(empty: Database) -> None:
     migrate.upgrade(empty)
     with empty.write() as session:
         session.execute(text("ALTER TABLE build ADD COLUMN mood TEXT"))
@@ -64,7 +64,7 @@ def test_a_database_of_another_release_is_not_current(empty: Database) -> None:
     assert migrate.is_newer(empty)
 
 
-def test_a_database_that_lacks_something_is_not_newer(empty: Database) -> None:
+def test_a_database_of_an_older_release_is_not_newer(empty: Database) -> None:
     assert not migrate.is_newer(empty)
     migrate.upgrade(empty, "0001")
     assert not migrate.is_newer(empty)
@@ -72,25 +72,25 @@ def test_a_database_that_lacks_something_is_not_newer(empty: Database) -> None:
     assert not migrate.is_newer(empty)
 
 
-def test_several_processes_may_upgrade_at_once(empty_url: str, empty: Database) -> None:
-    assert at_once(processes.upgrade, [(empty_url,)] * PROCESSES) == [True] * PROCESSES
+def test_several_processes_can_upgrade_at_once(empty_url: str, empty: Database) -> None:
+    assert run_concurrently(processes.upgrade, [(empty_url,)] * PROCESSES) == [True] * PROCESSES
     migrate.check(empty)
 
 
-def test_only_what_deliveries_told_of_counts_as_known_to_be_public(empty: Database) -> None:
+def test_only_repositories_from_deliveries_have_a_known_visibility(empty: Database) -> None:
     migrate.upgrade(empty, "0001")
     with empty.write() as session:
-        for name, number in (("told", 7), ("asked-for", None)):
+        for name, number in (("delivered", 7), ("requested", None)):
             values = {"name": name, "number": number, "now": "2026-11-24 12:00:00"}
             statement = "INSERT INTO repository (provider, provider_id, full_name, name_key, created_at)"
             session.execute(text(f"{statement} VALUES ('gh', :number, :name, :name, :now)"), values)
     migrate.upgrade(empty)
     with empty.read() as session:
-        known = {one.full_name: one.private_known for one in session.scalars(select(Repository))}
-    assert known == {"told": True, "asked-for": False}
+        known = {row.full_name: row.private_known for row in session.scalars(select(Repository))}
+    assert known == {"delivered": True, "requested": False}
 
 
-def test_a_database_in_use_is_upgraded_with_all_that_is_in_it(empty: Database) -> None:
+def test_an_upgrade_keeps_all_records(empty: Database) -> None:
     migrate.upgrade(empty, "0001")
     commit, now = "0" * 40, "2026-11-24 12:00:00"
     rows = (
@@ -114,7 +114,7 @@ def test_a_database_in_use_is_upgraded_with_all_that_is_in_it(empty: Database) -
         assert head is not None and head.commit == commit
 
 
-def test_an_upgrade_counts_the_images_that_are_there(empty: Database) -> None:
+def test_an_upgrade_counts_the_existing_images(empty: Database) -> None:
     migrate.upgrade(empty, "0004")
     rows = (
         "INSERT INTO repository (id, provider, full_name, name_key, created_at)"
@@ -135,8 +135,8 @@ def test_an_upgrade_counts_the_images_that_are_there(empty: Database) -> None:
         assert overview.stored_images(session) == (1, 0)
 
 
-def rules(database: Database) -> dict[str, object]:
-    """What alembic does not compare: the checks, and which rows a partial index holds."""
+def constraints_and_indexes(database: Database) -> dict[str, object]:
+    """Return what Alembic does not compare: CHECK constraints, and the conditions of partial indexes."""
     inspector = inspect(database.engine)
     found: dict[str, object] = {}
     for table in Base.metadata.tables:
@@ -148,16 +148,16 @@ def rules(database: Database) -> dict[str, object]:
     return found
 
 
-def test_the_history_keeps_the_invariants_that_the_models_state(empty: Database) -> None:
+def test_migrations_and_models_have_the_same_constraints_and_indexes(empty: Database) -> None:
     migrate.upgrade(empty)
-    migrated = rules(empty)
+    migrated = constraints_and_indexes(empty)
     assert "build ck_build_finished_at" in migrated and "build uq_build_active" in migrated
     Base.metadata.drop_all(empty.engine)
     Base.metadata.create_all(empty.engine)
-    assert migrated == rules(empty)
+    assert migrated == constraints_and_indexes(empty)
 
 
-def test_an_upgrade_leaves_no_limit_of_its_own_behind(postgresql_url: str) -> None:
+def test_an_upgrade_does_not_change_later_timeouts(postgresql_url: str) -> None:
     database = Database(postgresql_url)
     migrate.upgrade(database)
     with database.read() as session:

@@ -1,7 +1,6 @@
-"""What the pages list: the history by keyset, its filters and search, what is under way, and for whose eyes."""
+"""The lists of the pages: the history with its filters and search, active builds, and what is visible to whom."""
 
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 
 import pytest
 from sqlalchemy import case, literal, text
@@ -9,101 +8,62 @@ from sqlalchemy.orm import Session
 
 from db.database import Database
 from db.models import Build, Repository
-from db.queries import durations, history, overview
+from db.queries import history
 from db.queries.history import SEARCH_WINDOW, BuildFilter
 from db.queries.visibility import UNRESTRICTED, ReadAccess
 from db.queue import transitions
 from db.queue.enqueue import Enqueued
 from db.queue.enqueue import enqueue as enqueue_build
-from db.records import builders, repositories
+from db.records import repositories
 from db.status import Reason, Status, Trigger
 from tests.conftest import NOW, RECIPE
 from tests.db.numbered_rows import commit, insert_rows, number
+from tests.db.queries.ended_builds import MAIN, Ended, ended, repository
 from tests.db.queue.test_claim_plan import plan_of
+
+__all__ = ["ended", "repository"]
 
 pytestmark = pytest.mark.slow
 
-EVERYTHING = BuildFilter()
-MAIN, DEV = "refs/heads/main", "refs/heads/dev"
-
-
-@pytest.fixture
-def repository(database: Database) -> Repository:
-    """A repository of which GitHub has told that it is public."""
-    with database.write() as session:
-        return repositories.record(session, full_name="Org/Repo", provider_id=1, private=False, now=NOW)
+UNFILTERED = BuildFilter()
+DEV = "refs/heads/dev"
 
 
 @pytest.fixture
 def other(database: Database) -> Repository:
-    """A private repository beside the public one."""
+    """Another repository, which is private."""
     with database.write() as session:
         return repositories.record(session, full_name="Org/Secret", provider_id=2, private=True, now=NOW)
 
 
-Ended = Callable[..., int]
-
-
-@pytest.fixture
-def ended(database: Database, repository: Repository) -> Ended:
-    """Write a build that has ended, and return its id; what matters to the test is given by name."""
-    count = iter(range(10_000))
-
-    def write(of: Repository = repository, **values: object) -> int:
-        number = next(count)
-        row = {
-            "repository_id": of.id,
-            "ref": MAIN,
-            "commit": f"{number:040x}",
-            "recipe": RECIPE,
-            "trigger": Trigger.PUSH,
-            "priority": 20,
-            "status": Status.SUCCEEDED,
-            "run_after": NOW,
-            "created_at": NOW,
-            "started_at": NOW,
-            "finished_at": NOW + timedelta(seconds=60),
-            **values,
-        }
-        if row["status"] is not Status.SUCCEEDED:
-            row.setdefault("reason", Reason.USER_ERROR)
-        with database.write() as session:
-            build = Build(**row)
-            session.add(build)
-            session.flush()
-            return build.id
-
-    return write
-
-
 def listed(
-    database: Database, wanted: BuildFilter, read_access: ReadAccess = UNRESTRICTED, **which: int
+    database: Database, filters: BuildFilter, read_access: ReadAccess = UNRESTRICTED, **which: int
 ) -> list[int]:
     with database.read() as session:
-        return [build.id for build in history.page(session, read_access, wanted, **which)]
+        return [build.id for build in history.page(session, read_access, filters, **which)]
 
 
 def pages(
-    database: Database, wanted: BuildFilter, limit: int, read_access: ReadAccess = UNRESTRICTED
+    database: Database, filters: BuildFilter, limit: int, read_access: ReadAccess = UNRESTRICTED
 ) -> Iterator[list[int]]:
     below = history.MAX_ID
-    while page := listed(database, wanted, read_access, below=below, limit=limit):
+    while page := listed(database, filters, read_access, below=below, limit=limit):
         yield page
         below = page[-1]
 
 
 @pytest.fixture
 def mixed(ended: Ended, repository: Repository, other: Repository) -> list[tuple[int, dict[str, object]]]:
-    """A build of each kind, several times over, of two repositories and two refs."""
-    made = []
+    """Several builds of each status and trigger, in two repositories with two refs each."""
+    builds = []
     for _ in range(3):
         for of in (repository, other):
             for ref in (MAIN, DEV):
                 for status in (Status.SUCCEEDED, Status.FAILED, Status.CANCELLED):
                     for trigger in Trigger:
                         values = {"ref": ref, "status": status, "trigger": trigger}
-                        made.append((ended(of, **values), {"repository": of.id, **values}))
-    return made
+                        builds.append((ended(of, **values), {"repository": of.id, **values}))
+    return builds
 
 
 FILTERS: list[dict[str, object]] = [
@@ -120,50 +80,54 @@ FILTERS: list[dict[str, object]] = [
 
 
 @pytest.mark.parametrize("which", FILTERS, ids=str)
-def test_pages_hold_exactly_what_a_filter_wants_newest_first(
+def test_pages_contain_exactly_the_filtered_builds_newest_first(
     database: Database,
     repository: Repository,
     mixed: list[tuple[int, dict[str, object]]],
     which: dict[str, object],
 ) -> None:
-    asked = {name: repository.id if name == "repository" else value for name, value in which.items()}
-    fitting = [number for number, values in mixed if asked.items() <= values.items()]
-    wanted = BuildFilter(
+    expected = {name: repository.id if name == "repository" else value for name, value in which.items()}
+    matching = [number for number, values in mixed if expected.items() <= values.items()]
+    filters = BuildFilter(
         repository.id if "repository" in which else None,
         (DEV,) if which.get("ref") == DEV else (MAIN,) if which.get("ref") else (),
         which.get("status"),  # type: ignore[arg-type]
         which.get("trigger"),  # type: ignore[arg-type]
     )
-    newest_first = sorted(fitting, reverse=True)
+    newest_first = sorted(matching, reverse=True)
     full_pages = [newest_first[start : start + 4] for start in range(0, len(newest_first), 4)]
-    assert list(pages(database, wanted, limit=4)) == full_pages
+    assert list(pages(database, filters, limit=4)) == full_pages
 
 
-def test_a_page_stays_where_it_was_when_builds_are_added_above_it(database: Database, ended: Ended) -> None:
+def test_a_page_stays_the_same_when_newer_builds_are_added(database: Database, ended: Ended) -> None:
     numbers = [ended() for _ in range(6)]
     first = listed(database, BuildFilter(), limit=3)
     ended()
     assert listed(database, BuildFilter(), below=first[-1], limit=3) == numbers[2::-1]
 
 
-def test_what_has_not_ended_is_not_in_the_history(
+def test_active_builds_are_not_in_the_history(
     database: Database, ended: Ended, enqueue: Callable[..., Enqueued]
 ) -> None:
-    done = ended()
+    build_id = ended()
     enqueue(commit="f" * 40)
-    assert listed(database, BuildFilter()) == [done]
+    assert listed(database, BuildFilter()) == [build_id]
     assert listed(database, BuildFilter(status=Status.QUEUED)) == []
 
 
-def test_only_who_may_sees_what_is_private(
+def test_private_repositories_are_visible_only_with_access(
     database: Database, ended: Ended, repository: Repository, other: Repository
 ) -> None:
     public, hidden = ended(), ended(other)
-    asked = ended(other, requested_by="ada")
-    assert listed(database, BuildFilter()) == [asked, hidden, public]
+    requested = ended(other, requested_by="ada")
+    assert listed(database, BuildFilter()) == [requested, hidden, public]
     assert listed(database, BuildFilter(), ReadAccess(False)) == [public]
-    assert listed(database, BuildFilter(), ReadAccess(False, "ada")) == [asked, public]
-    assert listed(database, BuildFilter(), ReadAccess(False, None, ("org/s*",))) == [asked, hidden, public]
+    assert listed(database, BuildFilter(), ReadAccess(False, "ada")) == [requested, public]
+    assert listed(database, BuildFilter(), ReadAccess(False, None, ("org/s*",))) == [
+        requested,
+        hidden,
+        public,
+    ]
     assert listed(database, BuildFilter(other.id, status=Status.SUCCEEDED), ReadAccess(False, "grace")) == []
     with database.read() as session:
         assert [r.full_name for r in history.search_repositories(session, ReadAccess(False), "ORG")] == [
@@ -172,7 +136,7 @@ def test_only_who_may_sees_what_is_private(
         assert len(history.search_repositories(session, UNRESTRICTED, "org")) == 2
 
 
-def test_a_page_for_somebody_has_no_holes(database: Database, ended: Ended, other: Repository) -> None:
+def test_pages_of_visible_builds_are_full(database: Database, ended: Ended, other: Repository) -> None:
     public = []
     for _ in range(5):
         ended(other)
@@ -192,9 +156,9 @@ def test_a_search_finds_words_in_title_author_message_and_repository(
     message = ended(status=Status.FAILED, message="There is no package numppy")
     ended(commit_title="Another")
 
-    def found(words: str, wanted: BuildFilter = EVERYTHING) -> list[int]:
+    def found(words: str, filters: BuildFilter = UNFILTERED) -> list[int]:
         with database.read() as session:
-            return [build.id for build in history.search(session, UNRESTRICTED, wanted, words).builds]
+            return [build.id for build in history.search(session, UNRESTRICTED, filters, words).builds]
 
     assert found("xarray") == [title]
     assert found("100%_") == [title]
@@ -205,7 +169,7 @@ def test_a_search_finds_words_in_title_author_message_and_repository(
     assert len(found("org/repo")) == 4
 
 
-def test_a_search_looks_through_a_window_at_a_time_and_comes_to_the_end(
+def test_a_search_reads_one_window_at_a_time_to_the_end(
     database: Database, repository: Repository, ended: Ended
 ) -> None:
     first = ended(commit_title="the needle")
@@ -218,7 +182,7 @@ def test_a_search_looks_through_a_window_at_a_time_and_comes_to_the_end(
         assert [build.id for build in older.builds] == [first] and older.below is None
 
 
-def test_builds_are_found_by_the_beginning_of_their_commit(
+def test_builds_are_found_by_a_commit_prefix(
     database: Database, ended: Ended, enqueue: Callable[..., Enqueued]
 ) -> None:
     first, second = ended(commit="abcdef" + "0" * 34), ended(commit="abcdef" + "9" * 34)
@@ -230,7 +194,7 @@ def test_builds_are_found_by_the_beginning_of_their_commit(
     assert [build.id for build in found] == [waiting.id, second, first]
 
 
-def test_what_is_under_way_stands_in_its_order_with_its_place(
+def test_active_builds_are_listed_with_their_queue_positions(
     database: Database, repository: Repository, enqueue: Callable[..., Enqueued], other: Repository
 ) -> None:
     made = [enqueue(commit=letter * 40).build for letter in "abcd"]
@@ -248,86 +212,22 @@ def test_what_is_under_way_stands_in_its_order_with_its_place(
     assert running is not None and made[0] is not None and running.id == made[0].id
 
     def active_builds(
-        read_access: ReadAccess, wanted: BuildFilter = EVERYTHING, limit: int = 50
+        read_access: ReadAccess, filters: BuildFilter = UNFILTERED, limit: int = 50
     ) -> tuple[list[object], int]:
         with database.read() as session:
-            found, total = history.active_builds(session, read_access, wanted, limit=limit)
+            found, total = history.active_builds(session, read_access, filters, limit=limit)
             return [waiting.position for waiting in found], total
 
-    # The one that somebody waits for goes first; who may not see it still sees the true places.
+    # The interactive build is first. Users who cannot see it still see the real positions.
     assert active_builds(UNRESTRICTED) == ([None, 1, 2, 3, 4], 5)
     assert active_builds(ReadAccess(False)) == ([None, 2, 3, 4], 4)
     assert active_builds(UNRESTRICTED, BuildFilter(status=Status.QUEUED), limit=2) == ([1, 2], 4)
     assert active_builds(UNRESTRICTED, BuildFilter(status=Status.FAILED)) == ([], 0)
 
 
-def test_the_expected_time_is_the_median_of_the_last_good_builds(
-    database: Database, repository: Repository, ended: Ended
-) -> None:
-    def expected() -> timedelta | None:
-        with database.read() as session:
-            return durations.expected_duration(session, repository.id)
-
-    assert expected() is None
-    for seconds in (10, 500, 20):
-        ended(finished_at=NOW + timedelta(seconds=seconds))
-    ended(status=Status.FAILED, finished_at=NOW + timedelta(seconds=1))
-    assert expected() == timedelta(seconds=20)
-
-
-def test_a_build_is_compared_with_the_last_good_one_before_it(
-    database: Database, repository: Repository, ended: Ended
-) -> None:
-    good, failed, later = ended(), ended(status=Status.FAILED), ended()
-    with database.read() as session:
-        before = durations.last_successful(session, repository.id, below=failed)
-        assert before is not None and before.id == good
-        assert durations.last_successful(session, repository.id, below=good) is None
-        newest = durations.last_successful(session, repository.id)
-        assert newest is not None and newest.id == later
-
-
-def test_builders_are_known_until_they_leave_and_silent_when_they_are_not_heard_of(
-    database: Database,
-) -> None:
-    def say(name: str, at: timedelta) -> None:
-        with database.write() as session:
-            builders.record_presence(session, name=name, slots=2, version="1", started_at=NOW, now=NOW + at)
-
-    say("a", timedelta(0))
-    say("a", timedelta(seconds=30))
-    say("b", timedelta(seconds=100))
-    now = NOW + timedelta(seconds=130)
-    with database.read() as session:
-        found = [(one.name, builders.is_alive(one, now)) for one in builders.list_recent(session, now)]
-    assert found == [("b", True), ("a", False)]
-    with database.write() as session:
-        builders.remove(session, "b")
-    with database.read() as session:
-        assert [one.name for one in builders.list_recent(session, now)] == ["a"]
-        assert builders.list_recent(session, now + timedelta(days=8)) == []
-
-
-def test_the_figures_are_of_the_last_days(
-    database: Database, ended: Ended, enqueue: Callable[..., Enqueued]
-) -> None:
-    ended(finished_at=NOW - timedelta(days=9), started_at=NOW - timedelta(days=9))
-    ended(finished_at=NOW + timedelta(seconds=60))
-    ended(status=Status.FAILED, cause="no_space", started_at=None)
-    enqueue(commit="f" * 40)
-    with database.read() as session:
-        found = overview.ended_since(session, NOW - timedelta(days=7))
-        depth = overview.queue_depth(session)
-    assert [(one.status, one.cause, one.seconds) for one in found] == [
-        (Status.FAILED, "no_space", None),
-        (Status.SUCCEEDED, None, 60.0),
-    ]
-    assert depth == (1, 0, NOW)
-
-
 @pytest.fixture
 def full(database: Database, repository: Repository) -> Database:
-    """As many builds as make a database look for an index; only one in a thousand failed."""
+    """A database with enough builds for its planner to prefer indexes. One in a thousand failed."""
     columns = Build.__table__.c
     failed = number % 1000 == 0
     with database.write() as session:
@@ -358,7 +258,7 @@ def full(database: Database, repository: Repository) -> Database:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "index"),
+    ("filters", "index"),
     [
         (BuildFilter(status=Status.FAILED), "ix_build_history"),
         (BuildFilter(trigger=Trigger.LAUNCH), "ix_build_history"),
@@ -368,32 +268,32 @@ def full(database: Database, repository: Repository) -> Database:
     ],
     ids=str,
 )
-def test_each_filter_is_read_by_its_index_in_order(full: Database, wanted: BuildFilter, index: str) -> None:
-    plan = plan_of(full, lambda session: history.page(session, UNRESTRICTED, wanted, limit=50))
+def test_each_filter_reads_its_index_in_order(full: Database, filters: BuildFilter, index: str) -> None:
+    plan = plan_of(full, lambda session: history.page(session, UNRESTRICTED, filters, limit=50))
     assert index in plan, plan
     assert "Seq Scan on build" not in plan and "SCAN build\n" not in f"{plan}\n", plan
     assert "Sort" not in plan and "TEMP B-TREE" not in plan, plan
 
 
-def test_a_page_half_way_down_is_read_from_there(full: Database) -> None:
-    half = BuildFilter(status=Status.FAILED)
-    plan = plan_of(full, lambda session: history.page(session, UNRESTRICTED, half, below=10_000, limit=50))
+def test_a_later_page_starts_reading_at_its_key(full: Database) -> None:
+    failed = BuildFilter(status=Status.FAILED)
+    plan = plan_of(full, lambda session: history.page(session, UNRESTRICTED, failed, below=10_000, limit=50))
     assert ("id<?" if full.is_sqlite else "id) < ROW(") in plan, plan
 
 
-def test_what_runs_is_read_without_all_the_rest(full: Database) -> None:
+def test_running_builds_are_read_by_an_index(full: Database) -> None:
     plan = plan_of(full, history.list_running)
     assert "ix_build_lease" in plan or "uq_build_active" in plan, plan
     assert "Seq Scan on build" not in plan and "pk_build" not in plan, plan
 
 
-def test_the_whole_history_is_read_from_its_end(full: Database) -> None:
+def test_the_unfiltered_history_reads_the_primary_key_backwards(full: Database) -> None:
     plan = plan_of(full, lambda session: history.page(session, UNRESTRICTED, BuildFilter(), limit=50))
     assert "Sort" not in plan and "TEMP B-TREE" not in plan, plan
     assert "Backward using pk_build" in plan or "INTEGER PRIMARY KEY" in plan, plan
 
 
-def test_a_commit_is_found_by_an_index(full: Database) -> None:
+def test_a_commit_prefix_is_read_by_its_index(full: Database) -> None:
     def by_commit(session: Session) -> object:
         return history.builds_by_commit_prefix(
             session, UNRESTRICTED, "00000000000000000000000000000000000001f"

@@ -1,18 +1,13 @@
-"""The one read behind a lookup, and where a log ends: on both databases."""
-
-from collections.abc import Callable
+"""The statement of a lookup, on both databases."""
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from db.database import Database
-from db.log_store import START, Position
 from db.models import Build, Repository
 from db.queries import lookup
-from db.queue.enqueue import Enqueued
-from db.records import images, logs, refs, repositories
-from db.status import Lease
+from db.records import images, refs, repositories
 from tests.conftest import COMMIT, NOW, RECIPE
 
 REFS = ("refs/heads/main", "refs/tags/main", "refs/main")
@@ -38,19 +33,19 @@ def test_a_ref_is_found_with_its_commit_and_image(
     assert row.learnt_at == NOW and row.built_at == NOW
 
 
-def test_an_image_of_another_recipe_or_commit_is_not_taken(
+def test_an_image_of_another_recipe_or_commit_is_not_found(
     database: Database, repository: Repository, queued_build: Build
 ) -> None:
     _image(database, queued_build)
     _push(database, repository, "refs/heads/main", COMMIT)
     _push(database, repository, "refs/heads/other", "f" * 40)
-    (row,) = lookup.find_rows(database, "gh", "org/repo", "another", refs=REFS)
+    (row,) = lookup.find_rows(database, "gh", "org/repo", "another recipe", refs=REFS)
     assert row.commit == COMMIT and row.image_id is None
     (row,) = lookup.find_rows(database, "gh", "org/repo", RECIPE, refs=["refs/heads/other"])
     assert row.commit == "f" * 40 and row.image is None
 
 
-def test_every_ref_that_a_name_may_mean_is_returned(database: Database, repository: Repository) -> None:
+def test_all_refs_that_a_name_can_stand_for_are_returned(database: Database, repository: Repository) -> None:
     _push(database, repository, "refs/heads/main", "a" * 40)
     _push(database, repository, "refs/tags/main", None)
     rows = lookup.find_rows(database, "gh", "org/repo", RECIPE, refs=REFS)
@@ -60,7 +55,7 @@ def test_every_ref_that_a_name_may_mean_is_returned(database: Database, reposito
     }
 
 
-def test_the_default_branch_is_found_without_being_named(database: Database, repository: Repository) -> None:
+def test_the_default_branch_is_found_without_a_ref(database: Database, repository: Repository) -> None:
     (row,) = lookup.find_rows(database, "gh", "org/repo", RECIPE)
     assert row.ref is None and row.default_branch is None
     with database.write() as session:
@@ -70,7 +65,7 @@ def test_the_default_branch_is_found_without_being_named(database: Database, rep
     assert (row.ref, row.commit) == ("refs/heads/main", COMMIT)
 
 
-def test_a_commit_needs_no_ref(database: Database, queued_build: Build) -> None:
+def test_a_commit_is_found_without_a_ref(database: Database, queued_build: Build) -> None:
     _image(database, queued_build)
     (row,) = lookup.find_rows(database, "gh", "org/repo", RECIPE, commit=COMMIT)
     assert (row.ref, row.commit, row.image) == (None, COMMIT, f"i:{RECIPE}")
@@ -82,17 +77,7 @@ def test_an_unknown_repository_has_no_row(database: Database, repository: Reposi
     assert lookup.find_rows(database, "gh", "org/other", RECIPE, commit=COMMIT) == []
 
 
-def test_a_log_ends_at_the_last_chunk_of_its_newest_attempt(
-    database: Database, lease: Lease, enqueue: Callable[..., Enqueued]
-) -> None:
-    with database.write() as session:
-        assert logs.last_position(session, lease.build_id) == START
-        logs.append(session, lease, first_seq=1, texts=["a", "b"], now=NOW)
-    with database.read() as session:
-        assert logs.last_position(session, lease.build_id) == Position(1, 2)
-
-
-def test_a_read_that_fails_is_the_databases_error_and_leaves_nothing_broken_behind(
+def test_a_failed_lookup_raises_the_databases_error_and_leaves_connections_usable(
     database: Database, queued_build: Build
 ) -> None:
     def rename(old: str, new: str) -> None:
@@ -100,7 +85,7 @@ def test_a_read_that_fails_is_the_databases_error_and_leaves_nothing_broken_behi
             session.execute(text(f"ALTER TABLE {old} RENAME TO {new}"))
 
     rename("image", "hidden")
-    for _ in range(20):  # more than the pool has connections
+    for _ in range(20):  # more than the pool's connections
         with pytest.raises(DBAPIError):
             lookup.find_rows(database, "gh", "org/repo", RECIPE, commit=COMMIT)
     rename("hidden", "image")

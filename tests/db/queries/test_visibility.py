@@ -1,4 +1,4 @@
-"""Whose eyes a list is for: the condition in SQL says of every build what the rule says of it."""
+"""The SQL condition for visible builds agrees with the permissions for every build and user."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -16,7 +16,7 @@ from db.status import Trigger
 from tests.conftest import NOW, RECIPE
 from webhook.access.permissions import ANONYMOUS, LOCAL_USER, User, may_see_build, read_access
 
-PEOPLE = [
+USERS = [
     None,
     ANONYMOUS,
     LOCAL_USER,
@@ -30,7 +30,7 @@ PEOPLE = [
 
 @pytest.fixture
 def all_builds(database: Database) -> Sequence[Build]:
-    """Builds of public, private and unknown repositories, asked for by alice, bob and nobody."""
+    """Builds of public, private and unknown repositories, requested by alice, by bob and by pushes."""
     names = ("Org/one_repo", "org/oneXrepo", "else/secret", "org/per%cent", "Else/other")
     with database.write() as session:
         for number, (name, private) in enumerate(product(names, (True, False, None))):
@@ -53,20 +53,18 @@ def all_builds(database: Database) -> Sequence[Build]:
     return found
 
 
-@pytest.mark.parametrize(
-    "person", PEOPLE, ids=lambda person: str(person and (person.name or person.is_admin))
-)
-def test_the_condition_and_the_rule_agree(
-    database: Database, all_builds: Sequence[Build], person: User | None
+@pytest.mark.parametrize("user", USERS, ids=lambda user: str(user and (user.name or user.is_admin)))
+def test_the_sql_condition_agrees_with_the_permissions(
+    database: Database, all_builds: Sequence[Build], user: User | None
 ) -> None:
     with database.read() as session:
-        listed = history.page_with_active(session, read_access(person), BuildFilter(), limit=100)
-    shown = [build.id for build in all_builds if may_see_build(person, build)]
-    assert [build.id for build in listed] == shown
+        listed = history.page_with_active(session, read_access(user), BuildFilter(), limit=100)
+    visible = [build.id for build in all_builds if may_see_build(user, build)]
+    assert [build.id for build in listed] == visible
 
 
-def test_each_person_sees_something_else(all_builds: Sequence[Build]) -> None:
-    seen = [sum(may_see_build(person, build) for build in all_builds) for person in PEOPLE]
-    public, asked_for, everything = 15, 25, 45
-    assert seen[:5] == [public, public, everything, asked_for, asked_for]
-    assert public < seen[6] < seen[5] < everything
+def test_each_user_sees_other_builds(all_builds: Sequence[Build]) -> None:
+    counts = [sum(may_see_build(user, build) for build in all_builds) for user in USERS]
+    public, with_requested, everything = 15, 25, 45
+    assert counts[:5] == [public, public, everything, with_requested, with_requested]
+    assert public < counts[6] < counts[5] < everything

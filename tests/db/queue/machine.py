@@ -1,4 +1,4 @@
-"""Every transition as a step of a hypothesis state machine, done in the database and in the model and compared."""
+"""A hypothesis state machine that applies each transition to the database and to the model, and compares both."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -45,18 +45,18 @@ _ENDS = [
     BuildResult(Status.FAILED, Reason.USER_ERROR, "package_not_found", "No such package"),
     BuildResult(Status.FAILED, Reason.TIME_LIMIT),
 ]
-_WISHES = ["push", "push", "push", *Trigger]
-_WORK = ["claim", "claim", "heartbeat", "tell", "finish", "retry", "retry", "retry", "release"]
-_OTHERS = ["reap"] * 6 + ["wait"] * 3 + ["cancel"] * 2 + ["delete_ref", "delete_repository"]
+_REQUESTS = ["push", "push", "push", *Trigger]
+_BUILDER_STEPS = ["claim", "claim", "heartbeat", "record", "finish", "retry", "retry", "retry", "release"]
+_OTHER_STEPS = ["reap"] * 6 + ["wait"] * 3 + ["cancel"] * 2 + ["delete_ref", "delete_repository"]
 _SECONDS = [0, 1, 20, 60, 61, 700]
 ONE_OF = st.sampled_from
 ANY = st.integers(min_value=0, max_value=1000)
 Row = dict[str, Any]
-NOTIFIED = "notify:0123456789ab"
+NOTIFICATION_CHANNEL = "notify:0123456789ab"
 
 
 class QueueMachine(RuleBasedStateMachine):
-    """Does each step in the database and in the model, and compares the two."""
+    """Applies each step to the database and to the model, and compares them."""
 
     database: ClassVar[Database]
 
@@ -64,10 +64,10 @@ class QueueMachine(RuleBasedStateMachine):
         super().__init__()
         self.model = Model(NOW)
         self.leases: list[Lease] = []
-        self.seen: dict[int, Row] = {}
+        self.previous_rows: dict[int, Row] = {}
         self.last_report = 0
-        self.found: list[int] = []
-        """The builds whose images pushes of the last step have found."""
+        self.existing_images: list[int] = []
+        """The builds whose images were found by pushes of the last step."""
         with self.database.write() as session:
             for table in reversed(Base.metadata.sorted_tables):
                 session.execute(delete(table))
@@ -79,12 +79,12 @@ class QueueMachine(RuleBasedStateMachine):
     def now(self) -> datetime:
         return self.model.now
 
-    def ask(
+    def request(
         self, ref: str, commit: str, trigger: Trigger, pushed_at: datetime | None, force: bool
     ) -> Build | None:
         expected = self.model.enqueue(ref, commit, trigger, pushed_at, force)
         with self.database.write() as session:
-            answer = enqueue.enqueue(
+            result = enqueue.enqueue(
                 session,
                 repository=self.repository,
                 ref=ref,
@@ -95,23 +95,23 @@ class QueueMachine(RuleBasedStateMachine):
                 force=force,
                 now=self.now,
             )
-        assert answer.outcome is expected
+        assert result.outcome is expected
         if expected is EnqueueOutcome.EXISTS:
-            assert answer.build is None and answer.image is not None
-            self.found += [answer.image.build_id] if trigger is Trigger.PUSH else []
+            assert result.build is None and result.image is not None
+            self.existing_images += [result.image.build_id] if trigger is Trigger.PUSH else []
             return None
-        assert answer.build is not None
+        assert result.build is not None
         if expected is EnqueueOutcome.QUEUED:
             new = self.model.builds.pop(0)
-            new.id = answer.build.id
+            new.id = result.build.id
             assert new.id not in self.model.builds
             self.model.builds[new.id] = new
         active = self.model.active(commit)
-        assert active is not None and answer.build.id == active.id
-        return answer.build
+        assert active is not None and result.build.id == active.id
+        return result.build
 
     def move(self, session: Session, ref: str, commit: str | None) -> None:
-        """Let a ref stand at a commit, as a delivery that is handled at once would tell it."""
+        """Record that a ref points at a commit, as a delivery that is handled at once does."""
         before = self.model.heads.get(ref)
         now = self.now
         assert refs.record_push(
@@ -119,30 +119,30 @@ class QueueMachine(RuleBasedStateMachine):
         )
         self.model.heads[ref] = commit
 
-    @rule(what=ONE_OF(_WISHES), ref=ONE_OF(_REFS), commit=ONE_OF(_COMMITS), flag=st.booleans())
-    def somebody_wishes(self, what: str, ref: str, commit: str, flag: bool) -> None:
+    @rule(what=ONE_OF(_REQUESTS), ref=ONE_OF(_REFS), commit=ONE_OF(_COMMITS), flag=st.booleans())
+    def a_request_arrives(self, what: str, ref: str, commit: str, flag: bool) -> None:
         if what == "push":
             self.push(ref, commit, cancel=flag)
         else:
-            self.ask(ref, commit, Trigger(what), None, force=flag)
+            self.request(ref, commit, Trigger(what), None, force=flag)
 
-    def a_lease(self, which: int) -> Lease | None:
-        """Mostly one that holds, at times any that some worker once had."""
+    def choose_lease(self, which: int) -> Lease | None:
+        """Usually return a valid lease, and sometimes any earlier one."""
         held = [lease for lease in self.leases if self.model.held(lease)]
         choice = self.leases if which % 4 == 0 else held
         return choice[which % len(choice)] if choice else None
 
-    @rule(what=ONE_OF(_WORK), which=ANY, phase=ONE_OF(Phase), result=ONE_OF(_ENDS))
-    def a_worker_works(self, what: str, which: int, phase: Phase, result: BuildResult) -> None:
-        lease = self.a_lease(which)
+    @rule(what=ONE_OF(_BUILDER_STEPS), which=ANY, phase=ONE_OF(Phase), result=ONE_OF(_ENDS))
+    def a_builder_works(self, what: str, which: int, phase: Phase, result: BuildResult) -> None:
+        lease = self.choose_lease(which)
         if what == "claim" or lease is None:
             self.claim()
             return
         match what:
             case "heartbeat":
                 self.heartbeat(lease)
-            case "tell":
-                self.tell(lease, phase)
+            case "record":
+                self.record(lease, phase)
             case "finish":
                 self.finish(lease, result)
             case "retry":
@@ -150,7 +150,7 @@ class QueueMachine(RuleBasedStateMachine):
             case "release":
                 self.release(lease)
 
-    @rule(what=ONE_OF(_OTHERS), which=ANY, ref=ONE_OF(_REFS), seconds=ONE_OF(_SECONDS))
+    @rule(what=ONE_OF(_OTHER_STEPS), which=ANY, ref=ONE_OF(_REFS), seconds=ONE_OF(_SECONDS))
     def something_else_happens(self, what: str, which: int, ref: str, seconds: int) -> None:
         match what:
             case "cancel" if self.model.builds:
@@ -168,7 +168,7 @@ class QueueMachine(RuleBasedStateMachine):
     def push(self, ref: str, commit: str, cancel: bool) -> None:
         with self.database.write() as session:
             self.move(session, ref, commit)
-        build = self.ask(ref, commit, Trigger.PUSH, self.now, force=False)
+        build = self.request(ref, commit, Trigger.PUSH, self.now, force=False)
         if build is not None:
             with self.database.write() as session:
                 count = supersede.supersede(session, build, cancel=cancel, now=self.now)
@@ -186,7 +186,7 @@ class QueueMachine(RuleBasedStateMachine):
         with self.database.write() as session:
             assert transitions.heartbeat(session, lease, now=self.now) is self.model.heartbeat(lease)
 
-    def tell(self, lease: Lease, phase: Phase) -> None:
+    def record(self, lease: Lease, phase: Phase) -> None:
         held = self.model.held(lease) is not None
         with self.database.write() as session:
             assert transitions.enter_phase(session, lease, phase, now=self.now) is held
@@ -216,8 +216,8 @@ class QueueMachine(RuleBasedStateMachine):
 
     def cancel(self, build: ModelBuild) -> None:
         with self.database.write() as session:
-            answer: CancelResult = transitions.cancel(session, build.id, by="alice", now=self.now)
-        assert answer is self.model.cancel(build)
+            result: CancelResult = transitions.cancel(session, build.id, by="alice", now=self.now)
+        assert result is self.model.cancel(build)
 
     def reap(self) -> None:
         with self.database.write() as session:
@@ -235,19 +235,19 @@ class QueueMachine(RuleBasedStateMachine):
             count = supersede.cancel_repository(session, self.repository, now=self.now)
         assert count == self.model.cancel_repository()
 
-    def take_a_step(self, chance: Random) -> None:
+    def take_random_step(self, chance: Random) -> None:
         which, ref, commit = chance.randrange(1000), chance.choice(_REFS), chance.choice(_COMMITS)
-        match chance.choice(["wish", "work", "work", "work", "other"]):
-            case "wish":
-                self.somebody_wishes(chance.choice(_WISHES), ref, commit, chance.random() < 0.3)
-            case "work":
+        match chance.choice(["request", "build", "build", "build", "other"]):
+            case "request":
+                self.a_request_arrives(chance.choice(_REQUESTS), ref, commit, chance.random() < 0.3)
+            case "build":
                 phase, result = chance.choice(list(Phase)), chance.choice(_ENDS)
-                self.a_worker_works(chance.choice(_WORK), which, phase, result)
+                self.a_builder_works(chance.choice(_BUILDER_STEPS), which, phase, result)
             case "other":
-                self.something_else_happens(chance.choice(_OTHERS), which, ref, chance.choice(_SECONDS))
+                self.something_else_happens(chance.choice(_OTHER_STEPS), which, ref, chance.choice(_SECONDS))
 
     @invariant()
-    def the_records_are_as_the_model_says(self) -> None:
+    def the_records_match_the_model(self) -> None:
         with self.database.read() as session:
             found = session.execute(select(*Build.__table__.columns).order_by(Build.id))
             rows = {row["id"]: dict(row) for row in found.mappings()}
@@ -256,49 +256,56 @@ class QueueMachine(RuleBasedStateMachine):
         assert rows.keys() == self.model.builds.keys()
         for number, row in rows.items():
             assert as_model(row) == self.model.builds[number]
-            check_one(row)
-            check_move(self.seen.get(number), row)
+            check_build(row)
+            check_transition(self.previous_rows.get(number), row)
         active = [row["commit"] for row in rows.values() if row["status"] in ACTIVE]
         assert len(active) == len(set(active))
-        self.seen = rows
+        self.previous_rows = rows
 
     def check_reports(self, reports: Sequence[Report], rows: dict[int, Row]) -> None:
-        """Every move of the last step is in the outbox, once for each channel and as it was, and nothing else.
+        """Check that the outbox contains each transition of the last step once per channel, and nothing else.
 
-        But GitHub is told what pushes have found, too.
+        GitHub also gets reports of existing images that pushes found.
         """
-        told = Counter((one.channel, one.build_id, one.status, one.reason, one.cause) for one in reports)
-        moved = [
+        reported = Counter(
+            (report.channel, report.build_id, report.status, report.reason, report.cause)
+            for report in reports
+        )
+        changed = [
             (number, row["status"], row["reason"], row["cause"])
             for number, row in rows.items()
-            if number not in self.seen or self.seen[number]["status"] is not row["status"]
+            if number not in self.previous_rows or self.previous_rows[number]["status"] is not row["status"]
         ]
         to_github = [
-            move for move in moved if move[1] is not Status.RUNNING and move[2] is not Reason.REPOSITORY_GONE
+            change
+            for change in changed
+            if change[1] is not Status.RUNNING and change[2] is not Reason.REPOSITORY_GONE
         ]
-        to_github += [(number, Status.SUCCEEDED, None, None) for number in self.found]
-        expected = [(NOTIFIED, *move) for move in moved] + [(GITHUB_STATUS, *move) for move in to_github]
-        self.found.clear()
-        assert told == Counter(expected)
-        self.last_report = max([self.last_report, *(one.id for one in reports)])
+        to_github += [(number, Status.SUCCEEDED, None, None) for number in self.existing_images]
+        expected = [(NOTIFICATION_CHANNEL, *change) for change in changed] + [
+            (GITHUB_STATUS, *change) for change in to_github
+        ]
+        self.existing_images.clear()
+        assert reported == Counter(expected)
+        self.last_report = max([self.last_report, *(report.id for report in reports)])
 
 
-def moves(before: dict[int, Row], after: dict[int, Row]) -> list[tuple[Status | None, Status]]:
-    both = [
+def transitions_between(before: dict[int, Row], after: dict[int, Row]) -> list[tuple[Status | None, Status]]:
+    statuses = [
         (before[number]["status"] if number in before else None, row["status"])
         for number, row in after.items()
     ]
-    return [(old, new) for old, new in both if old is not new]
+    return [(old, new) for old, new in statuses if old is not new]
 
 
 def as_model(row: Row) -> ModelBuild:
     names = set(ModelBuild.__dataclass_fields__) - {"cancel_requested"}
-    asked = row["cancel_requested_at"] is not None
-    return ModelBuild(**{name: row[name] for name in names}, cancel_requested=asked)
+    cancel_requested = row["cancel_requested_at"] is not None
+    return ModelBuild(**{name: row[name] for name in names}, cancel_requested=cancel_requested)
 
 
-def check_one(row: Row) -> None:
-    """What is true of each build at any time, whatever the model says."""
+def check_build(row: Row) -> None:
+    """Check the invariants of a build, independently of the model."""
     status = row["status"]
     assert (row["finished_at"] is not None) == (status in FINAL)
     assert (row["lease_expires_at"] is not None) == (status is Status.RUNNING)
@@ -308,8 +315,8 @@ def check_one(row: Row) -> None:
         assert row["worker"] and row["started_at"] and row["attempt"] > 0
 
 
-def check_move(old: Row | None, new: Row) -> None:
-    """What is true of each step: a known move, an attempt that only grows, and nothing after the end."""
+def check_transition(old: Row | None, new: Row) -> None:
+    """Check that a step is allowed, that the attempt only grows, and that ended builds stay the same."""
     before = old["status"] if old else None
     if before is not new["status"]:
         assert (before, new["status"]) in TRANSITIONS

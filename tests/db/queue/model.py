@@ -1,4 +1,4 @@
-"""A build's life as plain Python: what `db.queue.transitions` should do, without a database to do it in."""
+"""A model of the build queue in plain Python, without a database, to compare `db.queue` with."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -20,7 +20,7 @@ from db.status import (
 
 @dataclass
 class ModelBuild:
-    """The columns that decide, or that a person relies on."""
+    """The columns of a build that transitions depend on or that users see."""
 
     id: int
     ref: str
@@ -43,7 +43,7 @@ class ModelBuild:
         self.status, self.reason, self.cause = status, reason, cause
         self.lease_expires_at, self.finished_at = None, now
 
-    def queue_again(self, run_after: datetime, cause: str | None) -> None:
+    def requeue(self, run_after: datetime, cause: str | None) -> None:
         self.status, self.run_after, self.cause = Status.QUEUED, run_after, cause
         self.lease_expires_at = None
 
@@ -67,7 +67,7 @@ class Model:
     def enqueue(
         self, ref: str, commit: str, trigger: Trigger, pushed_at: datetime | None, force: bool
     ) -> EnqueueOutcome:
-        """Change what there is; a new build has the number 0 until the database has given it one."""
+        """Apply a request. A new build has the id 0 until the database has assigned one."""
         priority = Priority.PUSH if trigger is Trigger.PUSH else Priority.INTERACTIVE
         if commit in self.images and not force:
             return EnqueueOutcome.EXISTS
@@ -107,7 +107,7 @@ class Model:
         if build is None:
             return None
         delay = RETRY_DELAYS[min(build.attempt, len(RETRY_DELAYS)) - 1]
-        return self._give_back(build, self.now + delay, Reason.INFRASTRUCTURE, cause)
+        return self._requeue_or_end(build, self.now + delay, Reason.INFRASTRUCTURE, cause)
 
     def release(self, lease: Lease) -> bool:
         build = self.held(lease)
@@ -117,18 +117,18 @@ class Model:
             build.end(Status.CANCELLED, Reason.REQUESTED, self.now)
         else:
             build.max_attempts += 1
-            build.queue_again(self.now, build.cause)
+            build.requeue(self.now, build.cause)
         return True
 
     def reap(self) -> list[tuple[int, Status]]:
         expired = [b for b in self.builds.values() if b.lease_expires_at and b.lease_expires_at < self.now]
-        return [(b.id, self._give_back(b, self.now, Reason.LOST, "lost")) for b in expired]
+        return [(b.id, self._requeue_or_end(b, self.now, Reason.LOST, "lost")) for b in expired]
 
-    def _give_back(self, build: ModelBuild, run_after: datetime, reason: Reason, cause: str) -> Status:
+    def _requeue_or_end(self, build: ModelBuild, run_after: datetime, reason: Reason, cause: str) -> Status:
         if build.cancel_requested:
             build.end(Status.CANCELLED, Reason.REQUESTED, self.now)
         elif build.attempt < build.max_attempts:
-            build.queue_again(run_after, cause)
+            build.requeue(run_after, cause)
         else:
             build.end(Status.FAILED, reason, self.now, cause)
         return build.status
@@ -159,16 +159,16 @@ class Model:
         return len(older)
 
     def cancel_ref(self, ref: str) -> int:
-        doomed = list(self._queued_pushes(ref))
-        for build in doomed:
+        queued = list(self._queued_pushes(ref))
+        for build in queued:
             build.end(Status.CANCELLED, Reason.REF_DELETED, self.now)
-        return len(doomed)
+        return len(queued)
 
     def cancel_repository(self) -> int:
-        doomed = [b for b in self.builds.values() if b.status is Status.QUEUED]
-        for build in doomed:
+        queued = [b for b in self.builds.values() if b.status is Status.QUEUED]
+        for build in queued:
             build.end(Status.CANCELLED, Reason.REPOSITORY_GONE, self.now)
-        return len(doomed)
+        return len(queued)
 
     def _queued_pushes(self, ref: str) -> Iterator[ModelBuild]:
         for build in self.builds.values():

@@ -1,7 +1,7 @@
-"""With a year of finished builds beside it, the queue is still read by its own small index, on both databases.
+"""The queue is read by its own small indexes even if there are many ended builds, on both databases.
 
-The plans are of the real statements, caught on their way to the database. On PostgreSQL the plan is the generic
-one, which a prepared statement gets after a few executions, and in which a bound status would hide the index.
+The plans are those of the real statements, captured before they are executed. On PostgreSQL it is the generic plan
+that a prepared statement gets after a few executions, in which a bound status would hide the partial index.
 """
 
 import re
@@ -33,8 +33,8 @@ FINISHED = 20_000
 
 @pytest.fixture
 def full_database(database: Database, repository: Repository, enqueue: Callable[..., Enqueued]) -> Database:
-    """Thousands of finished builds, a few queued and a running one."""
-    done = {
+    """A database with thousands of ended builds, a few queued ones and a running one."""
+    ended = {
         "repository_id": repository.id,
         "ref": "refs/heads/main",
         "recipe": RECIPE,
@@ -46,7 +46,7 @@ def full_database(database: Database, repository: Repository, enqueue: Callable[
         "finished_at": NOW,
     }
     with database.write() as session:
-        insert_rows(session, Build, FINISHED, commit=commit, **done)
+        insert_rows(session, Build, FINISHED, commit=commit, **ended)
     for letter in "abcdef":
         enqueue(commit=letter * 40)
     with database.write() as session:
@@ -56,19 +56,19 @@ def full_database(database: Database, repository: Repository, enqueue: Callable[
 
 
 def plan_of(database: Database, act: Callable[[Session], object]) -> str:
-    """Return the plan of the statement about builds that `act` executes first."""
-    caught: list[tuple[str, Any]] = []
+    """Return the plan of the first statement on builds that `act` executes."""
+    captured: list[tuple[str, Any]] = []
 
-    def catch(_connection: Connection, _cursor: object, sql: str, parameters: Any, *_: object) -> None:
+    def capture(_connection: Connection, _cursor: object, sql: str, parameters: Any, *_: object) -> None:
         if "build" in sql:
-            caught.append((sql, parameters))
+            captured.append((sql, parameters))
 
-    event.listen(database.engine, "before_cursor_execute", catch)
+    event.listen(database.engine, "before_cursor_execute", capture)
     with database.write() as session:
         act(session)
         session.rollback()
-    event.remove(database.engine, "before_cursor_execute", catch)
-    statement, parameters = caught[0]
+    event.remove(database.engine, "before_cursor_execute", capture)
+    statement, parameters = captured[0]
     with database.snapshot() as session:
         if database.is_sqlite:
             rows = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
@@ -85,32 +85,32 @@ def _generic_plan(connection: Connection, statement: str, parameters: dict[str, 
 
     prepared = re.sub(r"%\((\w+)\)s", number, statement)
     connection.exec_driver_sql("SET LOCAL plan_cache_mode = force_generic_plan")
-    connection.exec_driver_sql(f"PREPARE caught AS {prepared}")
-    # EXECUTE takes no bound parameters: they are written into it.
-    places = f"({', '.join(['%s'] * len(names))})" if names else ""
-    writer = ClientCursor(connection.connection.cursor().connection)
-    values = writer.mogrify(places, [parameters[name] for name in names])
-    rows = connection.exec_driver_sql(f"EXPLAIN EXECUTE caught{values}")
+    connection.exec_driver_sql(f"PREPARE captured AS {prepared}")
+    # EXECUTE does not accept bound parameters, so the values are part of the statement.
+    placeholders = f"({', '.join(['%s'] * len(names))})" if names else ""
+    cursor = ClientCursor(connection.connection.cursor().connection)
+    values = cursor.mogrify(placeholders, [parameters[name] for name in names])
+    rows = connection.exec_driver_sql(f"EXPLAIN EXECUTE captured{values}")
     return "\n".join(row[0] for row in rows)
 
 
 def reads_only(plan: str, index: str) -> bool:
-    """Say whether the rows are found by that index, and build is never read from end to end."""
+    """Return whether a plan uses the index and never scans the whole table of builds."""
     return index in plan and "Seq Scan on build" not in plan and "SCAN build\n" not in f"{plan}\n"
 
 
-def test_a_claim_reads_the_queue_and_not_what_is_finished(full_database: Database) -> None:
+def test_claim_reads_only_the_index_of_queued_builds(full_database: Database) -> None:
     plan = plan_of(full_database, lambda session: transitions.claim(session, worker="w", now=NOW))
     assert reads_only(plan, "ix_build_claim"), plan
     assert "Sort" not in plan and "TEMP B-TREE" not in plan, plan
 
 
-def test_a_reaper_reads_what_runs(full_database: Database) -> None:
+def test_reap_reads_only_the_index_of_leases(full_database: Database) -> None:
     plan = plan_of(full_database, lambda session: transitions.reap(session, now=LATER))
     assert reads_only(plan, "ix_build_lease"), plan
 
 
-def test_the_position_in_the_queue_is_counted_in_the_queue(full_database: Database) -> None:
+def test_queue_position_reads_only_the_index_of_queued_builds(full_database: Database) -> None:
     with full_database.read() as session:
         last = session.get_one(Build, history.newest_id(session))
     plan = plan_of(full_database, lambda session: builds.queue_position(session, last))
@@ -120,7 +120,7 @@ def test_the_position_in_the_queue_is_counted_in_the_queue(full_database: Databa
 @pytest.mark.parametrize(
     "read", [builds.active, lambda session: history.page_with_active(session, UNRESTRICTED, BuildFilter())]
 )
-def test_what_is_active_is_found_among_the_active(
+def test_active_builds_are_read_by_the_index_of_active_builds(
     full_database: Database, read: Callable[[Session], object]
 ) -> None:
     plan = plan_of(full_database, read)

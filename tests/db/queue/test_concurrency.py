@@ -1,4 +1,4 @@
-"""Several real processes at once, on both databases: nothing is done twice and nothing is lost."""
+"""Several processes use the queue at once, on both databases: nothing is done twice and nothing is lost."""
 
 import multiprocessing
 from collections import Counter
@@ -31,11 +31,11 @@ CONTEXT.set_forkserver_preload(["tests.db.processes"])
 COMMITS = [f"{number:040x}" for number in range(200)]
 
 
-def at_once(function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
-    """Call `function` with each of the arguments, each in its own process, begun together."""
+def run_concurrently(function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """Call `function` with each of the arguments in its own process, starting at the same time."""
     barrier = CONTEXT.Barrier(len(arguments))
     with ProcessPoolExecutor(
-        len(arguments), CONTEXT, initializer=processes.begin_together, initargs=(barrier,)
+        len(arguments), CONTEXT, initializer=processes.set_barrier, initargs=(barrier,)
     ) as pool:
         return [future.result(timeout=120) for future in [pool.submit(function, *a) for a in arguments]]
 
@@ -56,61 +56,61 @@ def test_each_build_is_claimed_exactly_once(
             ).build
             for commit in COMMITS
         ]
-    claimed = at_once(processes.drain, [(database_url, f"worker-{n}") for n in range(PROCESSES)])
-    assert sum(len(some) > 0 for some in claimed) > 1, "one process did it all: this shows nothing"
+    claimed = run_concurrently(processes.drain, [(database_url, f"worker-{n}") for n in range(PROCESSES)])
+    assert sum(len(some) > 0 for some in claimed) > 1, (
+        "one process claimed all builds, so this test shows nothing"
+    )
     assert sorted(chain(*claimed)) == sorted(build.id for build in made if build)
     with database.read() as session:
         ends = [tuple(row) for row in session.execute(select(Build.status, Build.attempt))]
     assert ends == [(Status.SUCCEEDED, 1)] * len(COMMITS)
 
 
-def test_one_wish_from_many_sides_makes_one_build(
+def test_concurrent_requests_for_an_image_create_one_build(
     database_url: str, database: Database, repository: Repository
 ) -> None:
-    answers = at_once(processes.enqueue, [(database_url, COMMITS[:60])] * PROCESSES)
-    for about_one_commit in zip(*answers, strict=True):
-        outcomes = Counter(outcome for outcome, _ in about_one_commit)
+    results = run_concurrently(processes.enqueue, [(database_url, COMMITS[:60])] * PROCESSES)
+    for of_commit in zip(*results, strict=True):
+        outcomes = Counter(outcome for outcome, _ in of_commit)
         assert outcomes == {EnqueueOutcome.QUEUED: 1, EnqueueOutcome.JOINED: PROCESSES - 1}
-        assert len({build_id for _, build_id in about_one_commit}) == 1
+        assert len({build_id for _, build_id in of_commit}) == 1
 
 
-def test_a_delivery_that_arrives_several_times_at_once_is_handled_once(
+def test_a_delivery_that_arrives_concurrently_is_handled_once(
     database_url: str, database: Database, repository: Repository
 ) -> None:
     guids = [f"guid-{number}" for number in range(60)]
-    new = at_once(processes.deliver, [(database_url, guids)] * PROCESSES)
+    new = run_concurrently(processes.deliver, [(database_url, guids)] * PROCESSES)
     assert sorted(chain(*new)) == sorted(guids)
     with database.read() as session:
         assert session.scalar(select(func.count()).select_from(Delivery)) == len(guids)
         assert session.scalar(select(func.count()).select_from(Build)) == len(guids)
 
 
-def test_a_dead_workers_build_is_reaped_once(
+def test_a_build_of_a_dead_builder_is_reaped_once(
     database_url: str, database: Database, repository: Repository, enqueue: Callable[..., Enqueued]
 ) -> None:
     for commit in COMMITS[:40]:
         enqueue(commit=commit)
         with database.write() as session:
             transitions.claim(session, worker="dead", now=NOW)
-    reaped = at_once(processes.reap, [(database_url,)] * PROCESSES)
+    reaped = run_concurrently(processes.reap, [(database_url,)] * PROCESSES)
     with database.read() as session:
-        everyone = session.scalars(select(Build.id)).all()
+        all_ids = session.scalars(select(Build.id)).all()
         assert set(session.scalars(select(Build.status))) == {Status.QUEUED}
-    assert sorted(build_id for build_id, _ in chain(*reaped)) == sorted(everyone)
+    assert sorted(build_id for build_id, _ in chain(*reaped)) == sorted(all_ids)
 
 
-def test_a_repository_that_many_hear_of_at_once_is_recorded_once(
-    database_url: str, database: Database
-) -> None:
-    heard = [("Org/New", 7), ("org/new", None), ("ORG/NEW", 7), ("Org/New", None)]
-    ids = at_once(processes.record_repository, [(database_url, *one) for one in heard])
+def test_a_repository_recorded_concurrently_has_one_record(database_url: str, database: Database) -> None:
+    described = [("Org/New", 7), ("org/new", None), ("ORG/NEW", 7), ("Org/New", None)]
+    ids = run_concurrently(processes.record_repository, [(database_url, *names) for names in described])
     assert len(set(ids)) == 1
 
 
-def test_chunks_that_are_sent_several_times_at_once_are_stored_once(
+def test_log_chunks_sent_concurrently_are_stored_once(
     database_url: str, database: Database, lease: Lease
 ) -> None:
-    held = at_once(processes.append, [(database_url, lease, 100)] * PROCESSES)
+    held = run_concurrently(processes.append, [(database_url, lease, 100)] * PROCESSES)
     assert all(chain(*held))
     with database.read() as session:
         chunks = logs.read(session, lease.build_id)
@@ -118,17 +118,17 @@ def test_chunks_that_are_sent_several_times_at_once_are_stored_once(
 
 
 @pytest.fixture
-def doomed(database_url: str, queued_build: Build) -> Callable[[bool], int]:
-    """A process that claimed the build and was killed with SIGKILL; gives the id that it had claimed."""
+def killed_builder(database_url: str, queued_build: Build) -> Callable[[bool], int]:
+    """Claim the build in a process that is then killed with SIGKILL, and return the id of the build."""
 
     def claim_and_die(commit: bool) -> int:
-        ours, theirs = CONTEXT.Pipe()
+        receiver, sender = CONTEXT.Pipe()
         process: BaseProcess = CONTEXT.Process(
-            target=processes.claim_and_hang, args=(database_url, theirs, commit)
+            target=processes.claim_and_hang, args=(database_url, sender, commit)
         )
         process.start()
-        assert ours.poll(60)
-        claimed: int = ours.recv()
+        assert receiver.poll(60)
+        claimed: int = receiver.recv()
         process.kill()
         process.join()
         return claimed
@@ -136,21 +136,21 @@ def doomed(database_url: str, queued_build: Build) -> Callable[[bool], int]:
     return claim_and_die
 
 
-def test_a_claimer_killed_before_its_commit_loses_nothing(
-    database: Database, doomed: Callable[[bool], int]
+def test_a_builder_killed_before_its_claim_commits_loses_no_build(
+    database: Database, killed_builder: Callable[[bool], int]
 ) -> None:
-    claimed = doomed(False)
+    claimed = killed_builder(False)
     build = None
-    while build is None:  # until PostgreSQL has noticed that the connection is gone
+    while build is None:  # until PostgreSQL notices that the connection is closed
         with database.write() as session:
             build = transitions.claim(session, worker="next", now=NOW)
     assert (build.id, build.attempt) == (claimed, 1)
 
 
-def test_a_builder_killed_in_the_middle_loses_nothing(
-    database: Database, doomed: Callable[[bool], int]
+def test_a_builder_killed_during_a_build_loses_no_build(
+    database: Database, killed_builder: Callable[[bool], int]
 ) -> None:
-    claimed = doomed(True)
+    claimed = killed_builder(True)
     with database.write() as session:
         assert transitions.claim(session, worker="next", now=NOW) is None
         assert transitions.reap(session, now=LATER) == [(claimed, Status.QUEUED)]
@@ -158,10 +158,12 @@ def test_a_builder_killed_in_the_middle_loses_nothing(
     assert build is not None and (build.id, build.attempt) == (claimed, 2)
 
 
-def test_nothing_that_web_and_builders_do_stands_in_the_way_of_the_rest(
+def test_concurrent_random_operations_neither_fail_nor_deadlock(
     database_url: str, database: Database, repository: Repository
 ) -> None:
-    steps = at_once(processes.everything, [(database_url, seed, 150) for seed in range(PROCESSES)])
+    steps = run_concurrently(
+        processes.random_operations, [(database_url, seed, 150) for seed in range(PROCESSES)]
+    )
     assert steps == [150] * PROCESSES
     with database.read() as session:
         active = [build.commit for build in builds.active(session)]

@@ -1,6 +1,6 @@
-"""Races of PostgreSQL's READ COMMITTED, each brought about on purpose: SQLite has one writer and none of them.
+"""Provoke the races that PostgreSQL's READ COMMITTED allows. SQLite has one writer and none of these races.
 
-A rival commits between two statements of the function under test, or holds a lock while it runs.
+Another connection, `rival`, commits between two statements of the tested function, or holds a lock while it runs.
 """
 
 import time
@@ -28,33 +28,33 @@ def database_url(postgresql_url: str) -> str:
 
 @pytest.fixture
 def rival(postgresql_url: str) -> Iterator[Database]:
-    """The same database from elsewhere."""
+    """Another connection to the same database."""
     database = Database(postgresql_url)
     yield database
     database.dispose()
 
 
 def just_before(database: Database, statement: str, act: Callable[[], object]) -> None:
-    """Let a rival act, once, before the first statement that begins so."""
+    """Call `act` once, before the first SQL statement that starts with `statement`."""
     pending = [act]
 
-    def look(_connection: Connection, _cursor: object, sql: str, *_: object) -> None:
+    def act_once(_connection: Connection, _cursor: object, sql: str, *_: object) -> None:
         if pending and sql.startswith(statement):
             pending.pop()()
 
-    event.listen(database.engine, "before_cursor_execute", look)
+    event.listen(database.engine, "before_cursor_execute", act_once)
 
 
-def wait_until_somebody_waits(database: Database) -> None:
-    who = "datname = current_database() AND wait_event_type = 'Lock'"
-    waiting = text(f"SELECT count(*) FROM pg_stat_activity WHERE {who}")
+def wait_for_lock_wait(database: Database) -> None:
+    waits = "datname = current_database() AND wait_event_type = 'Lock'"
+    waiting = text(f"SELECT count(*) FROM pg_stat_activity WHERE {waits}")
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         with database.read() as session:
             if session.scalar(waiting):
                 return
         time.sleep(0.01)
-    raise TimeoutError("nobody came to wait")
+    raise TimeoutError("no connection waited for a lock")
 
 
 def succeed(rival: Database, lease: Lease) -> None:
@@ -64,27 +64,27 @@ def succeed(rival: Database, lease: Lease) -> None:
         assert transitions.finish(session, lease, BuildResult(Status.SUCCEEDED), now=NOW)
 
 
-def test_a_claim_does_not_wait_for_the_build_that_another_is_claiming(
+def test_claim_skips_a_build_that_another_builder_is_claiming(
     database: Database, rival: Database, enqueue: Callable[..., Enqueued]
 ) -> None:
     first, second = enqueue(commit="1" * 40).build, enqueue(commit="2" * 40).build
     assert first is not None and second is not None
     with database.write() as mine, rival.write() as others:
-        # Should it wait, the database's limit for locks ends it: both are in this thread.
-        claimed = [transitions.claim(one, worker="w", now=LATER) for one in (mine, others, others)]
+        # If a claim waited, the lock timeout would end it: both sessions are in this thread.
+        claimed = [transitions.claim(session, worker="w", now=LATER) for session in (mine, others, others)]
     assert [build and build.id for build in claimed] == [first.id, second.id, None]
 
 
-def test_a_wish_whose_build_ends_while_it_joins_finds_the_image(
+def test_a_request_finds_the_image_if_the_build_succeeds_while_it_joins(
     database: Database, rival: Database, enqueue: Callable[..., Enqueued], lease: Lease
 ) -> None:
     just_before(database, "UPDATE build", lambda: succeed(rival, lease))
-    answer = enqueue()
-    assert answer.outcome is EnqueueOutcome.EXISTS
-    assert answer.image is not None and answer.image.name == "made"
+    result = enqueue()
+    assert result.outcome is EnqueueOutcome.EXISTS
+    assert result.image is not None and result.image.name == "made"
 
 
-def test_a_wish_whose_build_fails_while_it_joins_becomes_a_new_build(
+def test_a_request_creates_a_new_build_if_the_build_fails_while_it_joins(
     database: Database, rival: Database, enqueue: Callable[..., Enqueued], lease: Lease
 ) -> None:
     def fail() -> None:
@@ -92,12 +92,12 @@ def test_a_wish_whose_build_fails_while_it_joins_becomes_a_new_build(
             assert transitions.finish(session, lease, BuildResult(Status.FAILED, Reason.USER_ERROR), now=NOW)
 
     just_before(database, "UPDATE build", fail)
-    answer = enqueue()
-    assert answer.outcome is EnqueueOutcome.QUEUED
-    assert answer.build is not None and answer.build.id > lease.build_id
+    result = enqueue()
+    assert result.outcome is EnqueueOutcome.QUEUED
+    assert result.build is not None and result.build.id > lease.build_id
 
 
-def test_a_wish_that_waited_for_the_end_of_the_build_does_not_build_again(
+def test_a_request_that_waits_for_the_end_of_a_build_finds_the_image(
     database: Database, rival: Database, enqueue: Callable[..., Enqueued], lease: Lease
 ) -> None:
     with ThreadPoolExecutor() as pool:
@@ -106,39 +106,40 @@ def test_a_wish_that_waited_for_the_end_of_the_build_does_not_build_again(
             images.record(session, build=build, recipe=RECIPE, name="made", digest=None, size=1, now=NOW)
             assert transitions.finish(session, lease, BuildResult(Status.SUCCEEDED), now=NOW)
             session.flush()
-            wish: Future[Enqueued] = pool.submit(enqueue)
-            wait_until_somebody_waits(database)
-        assert wish.result(timeout=30).outcome is EnqueueOutcome.EXISTS
+            request: Future[Enqueued] = pool.submit(enqueue)
+            wait_for_lock_wait(database)
+        assert request.result(timeout=30).outcome is EnqueueOutcome.EXISTS
     with database.write() as session:
         assert transitions.claim(session, worker="w", now=NOW) is None
 
 
-def test_a_cancel_request_that_meets_a_reaper_is_not_lost(
+def test_a_cancel_request_during_a_reap_is_not_lost(
     database: Database, rival: Database, lease: Lease
 ) -> None:
-    def ask() -> None:
-        # Without the reaper's lock this would be committed before its UPDATE, which would then queue the build.
+    def cancel() -> None:
+        # Without the lock of `reap`, this would be committed before its UPDATE, which would then requeue the
+        # build.
         with rival.write() as session:
             session.execute(text("SET LOCAL lock_timeout = '200ms'"))
             transitions.cancel(session, lease.build_id, by="alice", now=NOW)
 
-    refused: list[BaseException] = []
+    errors: list[BaseException] = []
 
-    def try_to_ask() -> None:
+    def try_to_cancel() -> None:
         try:
-            ask()
+            cancel()
         except Exception as exc:
-            refused.append(exc)
+            errors.append(exc)
 
-    just_before(database, "UPDATE build", try_to_ask)
+    just_before(database, "UPDATE build", try_to_cancel)
     with database.write() as session:
         assert transitions.reap(session, now=LATER) == [(lease.build_id, Status.QUEUED)]
-    assert len(refused) == 1
+    assert len(errors) == 1
     with rival.write() as session:
         assert transitions.cancel(session, lease.build_id, by="alice", now=NOW) is CancelResult.DONE
 
 
-def test_a_cancel_request_that_meets_a_release_is_not_lost(
+def test_a_cancel_request_during_a_release_is_not_lost(
     database: Database, rival: Database, lease: Lease
 ) -> None:
     with ThreadPoolExecutor() as pool:
@@ -149,12 +150,12 @@ def test_a_cancel_request_that_meets_a_release_is_not_lost(
                 with database.write() as session:
                     return transitions.cancel(session, lease.build_id, by="alice", now=NOW)
 
-            answer = pool.submit(cancel)
-            wait_until_somebody_waits(database)
-        assert answer.result(timeout=30) is CancelResult.DONE
+            result = pool.submit(cancel)
+            wait_for_lock_wait(database)
+        assert result.result(timeout=30) is CancelResult.DONE
 
 
-def test_a_locked_build_does_not_keep_the_others_from_being_reaped(
+def test_reap_skips_locked_builds(
     database: Database, rival: Database, enqueue: Callable[..., Enqueued], lease: Lease
 ) -> None:
     enqueue(commit="e" * 40)
@@ -167,10 +168,10 @@ def test_a_locked_build_does_not_keep_the_others_from_being_reaped(
             assert transitions.reap(mine, now=LATER) == [(other.id, Status.QUEUED)]
 
 
-def test_a_push_does_not_wait_for_an_older_build_that_somebody_is_changing(
+def test_supersede_skips_locked_builds(
     database: Database, rival: Database, enqueue: Callable[..., Enqueued]
 ) -> None:
-    # It holds its own build by then: waiting for a second one is how a deadlock begins.
+    # The push already holds a lock on its own build: waiting for a second one could cause a deadlock.
     busy, idle, newer = (enqueue(commit=letter * 40).build for letter in "abc")
     assert busy and idle and newer
     with rival.write() as session:
@@ -180,17 +181,17 @@ def test_a_push_does_not_wait_for_an_older_build_that_somebody_is_changing(
             assert mine.get_one(Build, idle.id).superseded_by == newer.id
 
 
-def test_a_delivery_that_points_to_a_build_does_not_keep_it_from_being_claimed(
+def test_claim_does_not_wait_for_foreign_key_locks(
     database: Database, rival: Database, queued_build: Build
 ) -> None:
     with rival.write() as session:
-        # What the foreign keys of a delivery and a log chunk take.
+        # The lock that foreign keys of deliveries and log chunks take.
         session.execute(text(f"SELECT 1 FROM build WHERE id = {queued_build.id} FOR KEY SHARE"))
         with database.write() as mine:
             assert transitions.claim(mine, worker="w", now=NOW) is not None
 
 
-def test_a_vanished_client_keeps_its_locks_for_a_minute_at_most(database: Database) -> None:
+def test_locks_of_a_lost_client_are_released_within_a_minute(database: Database) -> None:
     with database.read() as session:
         limit = session.scalar(text("SHOW idle_in_transaction_session_timeout"))
         driver = session.connection().connection.driver_connection

@@ -1,4 +1,4 @@
-"""Random sequences of all transitions, on both databases, against a model in Python and the invariants."""
+"""Compare random sequences of transitions with the model and the invariants, on both databases."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from sqlalchemy import event
 from base.report_channels import GITHUB_STATUS
 from db.database import Database
 from db.status import TRANSITIONS, Status
-from tests.db.queue.machine import NOTIFIED, QueueMachine, moves
+from tests.db.queue.machine import NOTIFICATION_CHANNEL, QueueMachine, transitions_between
 
 pytestmark = pytest.mark.slow
 
@@ -24,13 +24,13 @@ EXAMPLES = settings(
     derandomize=True,
     deadline=None,
     database=None,
-    # On a real database it takes minutes to find the shortest sequence that fails; any has 40 steps at most.
+    # On a real database, shrinking a failing sequence takes minutes, and it has at most 40 steps anyway.
     phases=[Phases.generate],
     report_multiple_bugs=False,
 )
 
 
-def do_not_wait_for_the_disk(connection: Any, _record: object) -> None:
+def disable_disk_sync(connection: Any, _record: object) -> None:
     is_sqlite = isinstance(connection, sqlite3.Connection)
     connection.execute("PRAGMA synchronous=OFF" if is_sqlite else "SET synchronous_commit = off")
     connection.commit()
@@ -38,25 +38,25 @@ def do_not_wait_for_the_disk(connection: Any, _record: object) -> None:
 
 @pytest.fixture
 def machine(database_url: str) -> Iterator[type[QueueMachine]]:
-    database = Database(database_url, channels=(GITHUB_STATUS, NOTIFIED))
-    event.listen(database.engine, "connect", do_not_wait_for_the_disk)
+    database = Database(database_url, channels=(GITHUB_STATUS, NOTIFICATION_CHANNEL))
+    event.listen(database.engine, "connect", disable_disk_sync)
     yield type("OnThisDatabase", (QueueMachine,), {"database": database})
     database.dispose()
 
 
-def test_every_sequence_of_transitions_keeps_the_records_right(machine: type[QueueMachine]) -> None:
+def test_random_sequences_of_transitions_match_the_model(machine: type[QueueMachine]) -> None:
     run_state_machine_as_test(machine, settings=EXAMPLES)
 
 
-def test_long_and_even_sequences_keep_the_records_right(machine: type[QueueMachine]) -> None:
-    # Hypothesis is fond of repetition, which finds what is odd; this goes through the usual lives of builds.
+def test_long_sequences_of_all_transitions_match_the_model(machine: type[QueueMachine]) -> None:
+    # Hypothesis prefers repetition, which finds unusual cases. These sequences cover the usual ones evenly.
     seen: set[tuple[Status | None, Status]] = set()
     for seed in range(20):
-        one = machine()
+        run = machine()
         chance = Random(seed)
         for _ in range(80):
-            before = one.seen
-            one.take_a_step(chance)
-            one.the_records_are_as_the_model_says()
-            seen.update(moves(before, one.seen))
-    assert seen == TRANSITIONS, "a move was never seen: this shows less than it says"
+            before = run.previous_rows
+            run.take_random_step(chance)
+            run.the_records_match_the_model()
+            seen.update(transitions_between(before, run.previous_rows))
+    assert seen == TRANSITIONS, "some transitions never happened, so this test did not cover them"

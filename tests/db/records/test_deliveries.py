@@ -1,4 +1,4 @@
-"""Deliveries: each handled once, in the transaction of what it caused."""
+"""Deliveries are recorded once, in the transaction of the changes they cause."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -18,7 +18,7 @@ def record(session: Session, guid: str, minutes: int = 0) -> bool:
     return deliveries.record(session, guid=guid, event="push", action=None, now=now)
 
 
-def test_a_redelivery_is_known_by_its_guid(database: Database) -> None:
+def test_a_redelivery_is_recognized_by_its_guid(database: Database) -> None:
     with database.write() as session:
         assert record(session, "one")
         assert not record(session, "one")
@@ -27,7 +27,7 @@ def test_a_redelivery_is_known_by_its_guid(database: Database) -> None:
         assert not record(session, "one")
 
 
-def test_a_delivery_whose_transaction_failed_may_come_again(database: Database) -> None:
+def test_a_delivery_can_be_recorded_again_after_a_rollback(database: Database) -> None:
     with pytest.raises(ZeroDivisionError), database.write() as session:
         assert record(session, "one")
         raise ZeroDivisionError
@@ -35,7 +35,7 @@ def test_a_delivery_whose_transaction_failed_may_come_again(database: Database) 
         assert record(session, "one")
 
 
-def test_what_became_of_a_delivery_is_noted(
+def test_the_outcome_of_a_delivery_is_recorded(
     database: Database, repository: Repository, enqueue: Callable[..., Enqueued]
 ) -> None:
     build = enqueue().build
@@ -63,7 +63,7 @@ def test_what_became_of_a_delivery_is_noted(
     assert (row.ref, row.commit, row.received_at) == ("refs/heads/main", build.commit, NOW)
 
 
-def test_a_long_event_or_action_is_cut_and_not_an_error(database: Database) -> None:
+def test_a_long_event_or_action_is_shortened(database: Database) -> None:
     with database.write() as session:
         assert deliveries.record(session, guid="one", event="e" * 500, action="a" * 500, now=NOW)
     with database.read() as session:
@@ -76,6 +76,6 @@ def test_the_newest_deliveries_of_a_repository_come_first(database: Database, re
         for minutes, guid in enumerate(["old", "newer", "newest"]):
             record(session, guid, minutes)
             deliveries.record_outcome(session, guid, outcome="x", repository_id=repository.id)
-        record(session, "of another", 9)
+        record(session, "of another repository", 9)
     with database.read() as session:
         assert [row.guid for row in deliveries.newest(session, repository.id, limit=2)] == ["newest", "newer"]

@@ -1,4 +1,4 @@
-"""The image records: what a lookup finds."""
+"""The records of images."""
 
 from collections.abc import Callable
 
@@ -21,17 +21,19 @@ Make = Callable[..., Build]
 
 @pytest.fixture
 def make(database: Database, enqueue: Callable[..., Enqueued]) -> Make:
-    """Build an image, or fail to."""
+    """Run a build that records an image, or that fails."""
 
-    def make_one(commit: str = COMMIT, *, recipe: str = RECIPE, good: bool = True, **wish: object) -> Build:
-        now = wish.get("now", NOW)
-        enqueue(commit=commit, recipe=recipe, **wish)
-        result = BuildResult(Status.SUCCEEDED) if good else BuildResult(Status.FAILED, Reason.USER_ERROR)
+    def make_image(
+        commit: str = COMMIT, *, recipe: str = RECIPE, succeeds: bool = True, **request: object
+    ) -> Build:
+        now = request.get("now", NOW)
+        enqueue(commit=commit, recipe=recipe, **request)
+        result = BuildResult(Status.SUCCEEDED) if succeeds else BuildResult(Status.FAILED, Reason.USER_ERROR)
         with database.write() as session:
             build = transitions.claim(session, worker="w", now=LATER)
             assert build is not None
             assert transitions.finish(session, Lease(build.id, 1), result, now=LATER)
-            if good:
+            if succeeds:
                 name = f"image-{build.id}"
                 images.record(
                     session,
@@ -44,7 +46,7 @@ def make(database: Database, enqueue: Callable[..., Enqueued]) -> Make:
                 )
         return build
 
-    return make_one
+    return make_image
 
 
 def found(
@@ -54,7 +56,7 @@ def found(
         return images.find(session, repository.id, commit, recipe)
 
 
-def test_an_image_is_found_by_exactly_its_commit_and_recipe(
+def test_an_image_is_found_by_its_commit_and_recipe(
     database: Database, repository: Repository, make: Make
 ) -> None:
     build = make()
@@ -70,16 +72,14 @@ def test_an_image_is_found_by_exactly_its_commit_and_recipe(
     assert found(database, repository, recipe="other") is None
 
 
-def test_a_rebuild_takes_the_place_of_the_image(
-    database: Database, repository: Repository, make: Make
-) -> None:
+def test_a_rebuild_replaces_the_image(database: Database, repository: Repository, make: Make) -> None:
     make()
-    again = make(force=True, now=LATER)
+    rebuilt = make(force=True, now=LATER)
     image = found(database, repository)
-    assert image is not None and (image.build_id, image.built_at) == (again.id, LATER)
+    assert image is not None and (image.build_id, image.built_at) == (rebuilt.id, LATER)
 
 
-def test_the_newest_image_of_a_commit_is_found_whatever_made_it(
+def test_the_newest_image_of_a_commit_is_found_whatever_its_recipe(
     database: Database, repository: Repository, make: Make
 ) -> None:
     make(recipe="new", now=LATER)
@@ -90,22 +90,22 @@ def test_the_newest_image_of_a_commit_is_found_whatever_made_it(
         assert images.newest_of_commit(session, repository.id, OTHER) is None
 
 
-def test_the_last_good_image_of_a_ref_is_that_of_its_newest_success(
+def test_the_newest_image_of_a_ref_is_that_of_its_newest_successful_build(
     database: Database, repository: Repository, make: Make
 ) -> None:
     main = "refs/heads/main"
     with database.read() as session:
         assert ref_images.newest_of_ref(session, repository.id, main) is None
     make("a" * 40)
-    good = make("b" * 40)
-    make("c" * 40, good=False)
+    successful = make("b" * 40)
+    make("c" * 40, succeeds=False)
     make("d" * 40, ref="refs/heads/dev")
     with database.read() as session:
         last = ref_images.newest_of_ref(session, repository.id, main)
-    assert last is not None and last.build_id == good.id
+    assert last is not None and last.build_id == successful.id
 
 
-def test_the_last_use_is_noted(database: Database, repository: Repository, make: Make) -> None:
+def test_the_last_use_of_an_image_is_recorded(database: Database, repository: Repository, make: Make) -> None:
     make()
     image = found(database, repository)
     assert image is not None and image.last_used_at is None

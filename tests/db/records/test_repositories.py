@@ -1,4 +1,4 @@
-"""A repository keeps its identity: through renames, transfers, names taken over, and any case."""
+"""Repositories keep their identity when they are renamed or transferred, and when names are reused."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -17,7 +17,7 @@ HOUR = timedelta(hours=1)
 
 @pytest.fixture
 def record(database: Database) -> Record:
-    def note(full_name: str, provider_id: int | None = None, **details: object) -> Repository:
+    def record_repository(full_name: str, provider_id: int | None = None, **details: object) -> Repository:
         with database.write() as session:
             return repositories.record(
                 session,
@@ -26,7 +26,7 @@ def record(database: Database) -> Record:
                 **{"now": NOW, **details},  # type: ignore[arg-type]
             )
 
-    return note
+    return record_repository
 
 
 def named(database: Database, full_name: str) -> Repository | None:
@@ -34,7 +34,7 @@ def named(database: Database, full_name: str) -> Repository | None:
         return repositories.find(session, "gh", full_name)
 
 
-def test_a_name_is_found_in_any_case_and_shown_as_it_is_written(database: Database, record: Record) -> None:
+def test_a_name_is_found_in_any_case_and_keeps_its_case(database: Database, record: Record) -> None:
     row = record("Org/Repo", 1)
     for spelling in ("org/repo", "ORG/REPO", "Org/Repo"):
         found = named(database, spelling)
@@ -43,19 +43,19 @@ def test_a_name_is_found_in_any_case_and_shown_as_it_is_written(database: Databa
     assert named(database, "org/other") is None
 
 
-def test_what_is_not_told_stays_as_it_was(record: Record) -> None:
+def test_columns_that_a_description_leaves_out_stay_unchanged(record: Record) -> None:
     record("o/r", 1, default_branch="main", private=True, webhook_active=True)
     row = record("o/r")
     assert (row.provider_id, row.default_branch, row.private, row.webhook_since) == (1, "main", True, NOW)
 
 
-def test_a_change_of_branch_or_visibility_is_noted(record: Record) -> None:
+def test_a_new_default_branch_or_visibility_is_recorded(record: Record) -> None:
     record("o/r", 1, default_branch="main", private=True)
     row = record("o/r", 1, default_branch="trunk", private=False)
     assert (row.default_branch, row.private) == ("trunk", False)
 
 
-def test_a_late_description_undoes_nothing_but_still_tells_that_pushes_arrive(record: Record) -> None:
+def test_an_outdated_description_only_records_that_pushes_arrive(record: Record) -> None:
     record("o/old", 1, default_branch="main", private=False, described_at=NOW)
     record("o/new", 1, default_branch="trunk", private=True, described_at=LATER)
     row = record(
@@ -67,19 +67,17 @@ def test_a_late_description_undoes_nothing_but_still_tells_that_pushes_arrive(re
     assert row.private is False
 
 
-def test_a_late_description_takes_no_name_from_the_repository_that_has_it_now(
-    database: Database, record: Record
-) -> None:
+def test_an_outdated_description_does_not_take_over_a_name(database: Database, record: Record) -> None:
     record("o/a", 1, described_at=NOW)
     renamed = record("o/b", 1, described_at=LATER)
-    heir = record("o/a", 2, described_at=LATER)
+    successor = record("o/a", 2, described_at=LATER)
     assert record("o/a", 1, described_at=NOW).id == renamed.id
-    for name, row in (("o/a", heir), ("o/b", renamed)):
+    for name, row in (("o/a", successor), ("o/b", renamed)):
         found = named(database, name)
         assert found is not None and found.id == row.id
 
 
-def test_what_was_just_learnt_holds_and_makes_no_later_delivery_late(record: Record) -> None:
+def test_a_description_without_a_time_applies_at_once_and_outdates_no_delivery(record: Record) -> None:
     record("o/r", 1, private=False, described_at=NOW)
     assert record("o/r", 1, private=True).private is True
     assert record("o/r", 1, private=False, described_at=NOW).private is False
@@ -96,7 +94,7 @@ def test_a_description_that_changes_nothing_is_not_written(
     assert found is not None and found.described_at == NOW
 
 
-def test_since_when_pushes_arrive_is_kept_until_they_do_not(record: Record) -> None:
+def test_webhook_since_is_kept_until_the_webhook_is_inactive(record: Record) -> None:
     record("o/r", 1, webhook_active=True)
     assert record("o/r", 1, webhook_active=True, now=LATER).webhook_since == NOW
     assert record("o/r", 1, webhook_active=False).webhook_since is None
@@ -115,15 +113,15 @@ def test_a_renamed_or_transferred_repository_stays_the_same(
         assert named(database, "org/repo") is None
 
 
-def test_a_name_that_another_repository_took_over_is_that_ones(database: Database, record: Record) -> None:
+def test_a_name_belongs_to_the_repository_that_took_it_over(database: Database, record: Record) -> None:
     old = record("org/repo", 1)
     new = record("org/repo", 2)
     assert new.id != old.id
     found = named(database, "org/repo")
     assert found is not None and found.provider_id == 2
     with database.read() as session:
-        aside = repositories.find_by_provider_id(session, "gh", 1)
-    assert aside is not None and (aside.id, aside.full_name) == (old.id, "org/repo")
+        earlier = repositories.find_by_provider_id(session, "gh", 1)
+    assert earlier is not None and (earlier.id, earlier.full_name) == (old.id, "org/repo")
 
 
 def test_two_repositories_can_swap_their_names_again_and_again(database: Database, record: Record) -> None:
@@ -135,8 +133,8 @@ def test_two_repositories_can_swap_their_names_again_and_again(database: Databas
             assert found is not None and found.id == row.id
 
 
-def test_rows_that_are_moved_aside_from_one_name_never_collide(record: Record) -> None:
-    # One has the number 2 at GitHub, the other is row 2 and has no number.
+def test_repositories_that_gave_up_the_same_name_do_not_collide(record: Record) -> None:
+    # The first has the id 2 at GitHub. The second is row 2 and has no id at GitHub.
     filler, launched = record("org/filler", 2), record("org/repo")
     assert launched.id == 2
     renamed = record("org/elsewhere", 5)
@@ -145,26 +143,26 @@ def test_rows_that_are_moved_aside_from_one_name_never_collide(record: Record) -
     assert record("org/repo", 7).provider_id == 7
 
 
-def test_a_repository_that_a_launch_made_known_is_adopted_by_its_first_push(record: Record) -> None:
+def test_the_first_push_uses_the_record_that_a_launch_created(record: Record) -> None:
     launched = record("Org/Repo")
     assert launched.provider_id is None
     pushed = record("org/repo", 9)
     assert (pushed.id, pushed.provider_id) == (launched.id, 9)
 
 
-def test_a_launch_finds_the_repository_that_pushes_made_known(record: Record) -> None:
+def test_a_launch_uses_the_record_that_a_push_created(record: Record) -> None:
     pushed = record("Org/Repo", 9)
     assert record("ORG/repo").id == pushed.id
 
 
-def test_a_repository_that_pushes_again_is_open_again(database: Database, record: Record) -> None:
+def test_a_disabled_repository_is_enabled_by_a_push(database: Database, record: Record) -> None:
     row = record("org/repo", 1, webhook_active=True)
     with database.write() as session:
         repositories.disable(session, row)
-    closed = named(database, "org/repo")
-    assert closed is not None and not closed.enabled and closed.webhook_since is None
+    disabled = named(database, "org/repo")
+    assert disabled is not None and not disabled.enabled and disabled.webhook_since is None
     assert record("org/repo", 1).enabled
 
 
-def test_the_same_number_at_another_provider_is_another_repository(record: Record) -> None:
+def test_the_same_id_at_another_provider_is_another_repository(record: Record) -> None:
     assert record("org/repo", 1).id != record("org/repo", 1, provider="ghe").id

@@ -1,4 +1,4 @@
-"""Pushes as GitHub sends them, cut down to what matters to the receiver."""
+"""Payloads as GitHub sends them, reduced to the fields that the receiver reads."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def push(
     commit: str | None = None,
     **changes: Any,
 ) -> dict[str, Any]:
-    """A push of `after`; `commit` is what an annotated tag points to."""
+    """Return a push of `after`. `commit` is the commit of an annotated tag."""
     head = {"id": commit or after, "message": message, "author": {"username": "ada", "name": "Ada"}}
     return {
         "ref": ref,

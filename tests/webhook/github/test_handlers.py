@@ -1,4 +1,4 @@
-"""What deliveries change in the records."""
+"""The changes that deliveries make to the records."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from tests.webhook.github.deliveries import EPOCH, MAIN, ONE, THREE, TWO, ZERO, 
 
 
 def builds(database: Database) -> Sequence[tuple[str, str, str | None]]:
-    """Each build's commit, status and reason, in the order of the queue."""
+    """Return each build's commit, status and reason, in the order of the queue."""
     with database.read() as session:
         found = session.scalars(select(Build).order_by(Build.priority, Build.id)).all()
     return [(build.commit, build.status, build.reason) for build in found]
@@ -40,7 +40,7 @@ def claim(database: Database) -> Lease:
     return Lease(build.id, build.attempt)
 
 
-def test_a_push_records_its_repository_and_where_the_ref_stands(deliver: Deliver, database: Database) -> None:
+def test_a_push_records_its_repository_and_head(deliver: Deliver, database: Database) -> None:
     deliver("push", push())
     row = only_repository(database)
     assert (row.provider_id, row.full_name, row.default_branch, row.private) == (7, "Org/Repo", "main", False)
@@ -52,7 +52,7 @@ def test_a_push_records_its_repository_and_where_the_ref_stands(deliver: Deliver
 
 
 @pytest.mark.parametrize("before", [ZERO, ONE])
-def test_a_new_branch_and_an_updated_one_are_built(deliver: Deliver, database: Database, before: str) -> None:
+def test_a_new_or_updated_branch_is_built(deliver: Deliver, database: Database, before: str) -> None:
     assert deliver("push", push(before=before)).status_code == 202
     assert builds(database) == [(TWO, "queued", None)]
 
@@ -63,7 +63,7 @@ def test_a_forced_push_is_built(deliver: Deliver, database: Database) -> None:
     assert head(database) == THREE
 
 
-def test_an_annotated_tag_is_built_at_its_commit(deliver: Deliver, database: Database) -> None:
+def test_an_annotated_tag_builds_its_commit(deliver: Deliver, database: Database) -> None:
     tag_object = "a" * 40
     answer = deliver("push", push(tag_object, ZERO, ref="refs/tags/v1", commit=THREE))
     assert answer.status_code == 202
@@ -71,15 +71,13 @@ def test_an_annotated_tag_is_built_at_its_commit(deliver: Deliver, database: Dat
     assert head(database, "refs/tags/v1") == THREE
 
 
-def test_a_tag_of_no_commit_is_not_built(deliver: Deliver, database: Database) -> None:
+def test_a_tag_without_a_commit_is_not_built(deliver: Deliver, database: Database) -> None:
     answer = deliver("push", push(TWO, ZERO, ref="refs/tags/tree", head_commit=None))
     assert answer.json is not None
     assert (answer.status_code, answer.json["reason"], builds(database)) == (200, "no_commit", [])
 
 
-def test_a_deleted_branch_cancels_what_is_queued_and_leaves_a_tombstone(
-    deliver: Deliver, database: Database
-) -> None:
+def test_deleting_a_branch_cancels_its_queued_builds(deliver: Deliver, database: Database) -> None:
     deliver("push", push())
     answer = deliver("push", push(ZERO, TWO, at=EPOCH + 1))
     assert (answer.status_code, answer.json) == (
@@ -90,16 +88,16 @@ def test_a_deleted_branch_cancels_what_is_queued_and_leaves_a_tombstone(
     assert head(database) is None
 
 
-def test_a_deleted_branch_leaves_what_another_branch_needs(deliver: Deliver, database: Database) -> None:
+def test_deleting_a_branch_keeps_builds_that_another_branch_needs(
+    deliver: Deliver, database: Database
+) -> None:
     deliver("push", push(ref="refs/heads/feature"))
     deliver("push", push(ref=MAIN))
     deliver("push", push(ZERO, TWO, ref="refs/heads/feature", at=EPOCH + 1))
     assert builds(database) == [(TWO, "queued", None)]
 
 
-def test_a_deletion_that_arrives_after_the_branch_came_back_changes_nothing(
-    deliver: Deliver, database: Database
-) -> None:
+def test_a_late_deletion_of_a_recreated_branch_changes_nothing(deliver: Deliver, database: Database) -> None:
     deliver("push", push(THREE, ZERO, at=EPOCH + 9))
     answer = deliver("push", push(ZERO, TWO, at=EPOCH))
     assert answer.json is not None
@@ -108,22 +106,20 @@ def test_a_deletion_that_arrives_after_the_branch_came_back_changes_nothing(
     assert head(database) == THREE
 
 
-def test_a_push_that_arrives_after_the_branch_was_deleted_is_not_built(
-    deliver: Deliver, database: Database
-) -> None:
+def test_a_late_push_to_a_deleted_branch_is_not_built(deliver: Deliver, database: Database) -> None:
     deliver("push", push(ZERO, TWO, at=EPOCH + 9))
     answer = deliver("push", push(TWO, ONE, at=EPOCH))
     assert (answer.status_code, builds(database), head(database)) == (200, [], None)
 
 
-def test_a_late_older_push_is_built_behind_the_newer(deliver: Deliver, database: Database) -> None:
+def test_a_late_older_push_is_queued_behind_the_newer_one(deliver: Deliver, database: Database) -> None:
     deliver("push", push(THREE, TWO, at=EPOCH + 9))
     assert deliver("push", push(TWO, ONE, at=EPOCH)).status_code == 202
     assert builds(database) == [(THREE, "queued", None), (TWO, "queued", None)]
     assert head(database) == THREE
 
 
-def test_two_pushes_of_one_second_are_ordered_by_what_they_replaced(
+def test_pushes_of_the_same_second_are_ordered_by_the_commits_they_replaced(
     deliver: Deliver, database: Database
 ) -> None:
     deliver("push", push(THREE, TWO))
@@ -132,13 +128,13 @@ def test_two_pushes_of_one_second_are_ordered_by_what_they_replaced(
     assert builds(database) == [(THREE, "queued", None), (TWO, "queued", None)]
 
 
-def test_a_newer_push_goes_first(deliver: Deliver, database: Database) -> None:
+def test_a_newer_push_is_built_first(deliver: Deliver, database: Database) -> None:
     deliver("push", push(TWO, ONE))
     deliver("push", push(THREE, TWO, at=EPOCH + 1))
     assert builds(database) == [(THREE, "queued", None), (TWO, "queued", None)]
 
 
-def test_where_pushes_supersede_each_other_only_the_newest_is_built(
+def test_with_supersede_only_the_newest_push_is_built(
     deliver_with: Callable[..., Deliver], database: Database
 ) -> None:
     deliver = deliver_with(supersede=True)
@@ -150,7 +146,7 @@ def test_where_pushes_supersede_each_other_only_the_newest_is_built(
     assert set(builds(database)) == {(TWO, "cancelled", "superseded"), (THREE, "queued", None)}
 
 
-def test_two_refs_at_one_commit_share_a_build(deliver: Deliver, database: Database) -> None:
+def test_two_refs_with_the_same_commit_share_a_build(deliver: Deliver, database: Database) -> None:
     first = deliver("push", push(ref=MAIN))
     second = deliver("push", push(ref="refs/tags/v1", before=ZERO))
     assert first.json is not None and second.json is not None
@@ -158,7 +154,7 @@ def test_two_refs_at_one_commit_share_a_build(deliver: Deliver, database: Databa
     assert first.json["build"] == second.json["build"]
 
 
-def test_an_image_that_is_there_is_not_built_again(deliver: Deliver, database: Database) -> None:
+def test_an_existing_image_is_not_built_again(deliver: Deliver, database: Database) -> None:
     deliver("push", push())
     lease, now = claim(database), datetime.now(UTC)
     with database.write() as session:
@@ -180,7 +176,7 @@ def test_a_skipped_push_is_recorded_and_not_built(deliver: Deliver, database: Da
     assert (builds(database), head(database)) == ([], TWO)
 
 
-def test_a_ref_that_no_filter_matches_is_recorded_and_not_built(
+def test_a_ref_that_matches_no_filter_is_recorded_and_not_built(
     deliver_with: Callable[..., Deliver], database: Database
 ) -> None:
     deliver = deliver_with(ref_filters=("refs/heads/main",))
@@ -199,7 +195,7 @@ def test_a_ref_that_no_filter_matches_is_recorded_and_not_built(
     ],
 )
 @pytest.mark.parametrize("event", ["push", "ping"])
-def test_of_a_refused_repository_only_the_delivery_is_recorded(
+def test_only_the_delivery_of_a_refused_repository_is_recorded(
     deliver_with: Callable[..., Deliver],
     database: Database,
     changes: dict[str, object],
@@ -213,7 +209,7 @@ def test_of_a_refused_repository_only_the_delivery_is_recorded(
         assert session.scalars(select(Repository)).all() == []
 
 
-def test_heads_are_kept_right_while_a_known_repository_is_banned(
+def test_heads_of_a_banned_known_repository_stay_up_to_date(
     deliver: Deliver, deliver_with: Callable[..., Deliver], database: Database
 ) -> None:
     deliver("push", push(ONE, ZERO))
@@ -227,7 +223,7 @@ def test_heads_are_kept_right_while_a_known_repository_is_banned(
         "repository_banned",
     )
     banned("push", push(ZERO, THREE, ref="refs/heads/gone", at=EPOCH + 61))
-    # Allowed again, its heads are trusted as before: what they missed would be served until the next push.
+    # If the ban is lifted, heads are trusted as before, so a missed push would be served until the next one.
     assert head(database) == TWO
     assert head(database, "refs/heads/gone") is None
     assert builds(database) == [(ONE, "queued", None), (THREE, "cancelled", "ref_deleted")]
@@ -239,26 +235,26 @@ def test_notes_and_other_refs_are_ignored(deliver: Deliver, database: Database) 
     assert builds(database) == []
 
 
-def test_a_ping_tells_that_pushes_will_arrive(deliver: Deliver, database: Database) -> None:
+def test_a_ping_records_that_pushes_will_arrive(deliver: Deliver, database: Database) -> None:
     answer = deliver("ping", {"hook": hook(), "repository": repository()})
     assert (answer.status_code, answer.json) == (200, {"outcome": "pong", "repository": "Org/Repo"})
     assert only_repository(database).webhook_since is not None
 
 
-def test_a_ping_of_a_hook_without_pushes_records_no_repository(deliver: Deliver, database: Database) -> None:
+def test_a_ping_of_a_hook_without_pushes_records_nothing(deliver: Deliver, database: Database) -> None:
     assert deliver("ping", {"hook": hook("issues"), "repository": repository()}).json == {"outcome": "pong"}
     with database.read() as session:
         assert session.scalars(select(Repository)).all() == []
 
 
-def test_heads_are_not_trusted_once_the_hook_is_removed(deliver: Deliver, database: Database) -> None:
+def test_heads_are_no_longer_trusted_after_the_hook_is_removed(deliver: Deliver, database: Database) -> None:
     deliver("push", push())
     answer = deliver("meta", {"action": "deleted", "hook": hook(), "repository": repository()})
     assert answer.status_code == 200
     assert only_repository(database).webhook_since is None
 
 
-def test_an_organizations_removed_hook_concerns_all_its_repositories_and_no_others(
+def test_removing_an_organizations_hook_affects_only_its_repositories(
     deliver: Deliver, database: Database
 ) -> None:
     for number, name in enumerate(["My_Org/One", "my_org/Two", "MyXOrg/Three", "My_Organ/Four"], start=1):
@@ -283,7 +279,7 @@ def test_a_renamed_or_transferred_repository_keeps_its_record(
         assert repositories.find(session, "gh", "Org/Repo") is None
 
 
-def test_a_name_that_was_given_to_another_repository_is_its_own(deliver: Deliver, database: Database) -> None:
+def test_a_name_belongs_to_the_newer_repository_that_uses_it(deliver: Deliver, database: Database) -> None:
     deliver("push", push())
     deliver("push", push(THREE, ZERO, repository=repository(id=8)))
     with database.read() as session:
@@ -293,7 +289,9 @@ def test_a_name_that_was_given_to_another_repository_is_its_own(deliver: Deliver
         assert known is not None and known.commit == THREE
 
 
-def test_a_deleted_repository_is_closed_and_its_queue_emptied(deliver: Deliver, database: Database) -> None:
+def test_deleting_a_repository_disables_it_and_cancels_its_queued_builds(
+    deliver: Deliver, database: Database
+) -> None:
     deliver("push", push())
     answer = deliver("repository", {"action": "deleted", "repository": repository()})
     assert answer.json == {"outcome": "repository_deleted", "repository": "Org/Repo", "cancelled": 1}
@@ -302,7 +300,7 @@ def test_a_deleted_repository_is_closed_and_its_queue_emptied(deliver: Deliver, 
     assert builds(database) == [(TWO, "cancelled", "repository_gone")]
 
 
-def test_a_deleted_namesake_does_not_close_the_repository_of_today(
+def test_deleting_an_earlier_repository_of_the_same_name_changes_nothing(
     deliver: Deliver, database: Database
 ) -> None:
     deliver("push", push())
@@ -312,7 +310,7 @@ def test_a_deleted_namesake_does_not_close_the_repository_of_today(
 
 
 @pytest.mark.parametrize("banned", [(), ("org/*",)])
-def test_a_known_repository_is_made_private_even_if_it_is_banned_now(
+def test_a_known_repository_becomes_private_even_if_it_is_banned(
     deliver: Deliver, deliver_with: Callable[..., Deliver], database: Database, banned: tuple[str, ...]
 ) -> None:
     deliver("push", push())
@@ -328,7 +326,7 @@ def test_a_known_repository_is_made_private_even_if_it_is_banned_now(
         ("public", {"repository": repository(private=False)}),
     ],
 )
-def test_a_repository_is_made_public(
+def test_a_repository_becomes_public(
     deliver: Deliver, database: Database, event: str, delivery: dict[str, object]
 ) -> None:
     deliver("push", push(repository=repository(private=True)))
@@ -336,9 +334,7 @@ def test_a_repository_is_made_public(
     assert only_repository(database).private is False
 
 
-def test_a_push_that_arrives_after_its_repository_was_made_private_shows_nobody_anything(
-    deliver: Deliver, database: Database
-) -> None:
+def test_a_late_push_does_not_make_a_private_repository_public(deliver: Deliver, database: Database) -> None:
     before, after = "2026-11-23T12:00:00Z", "2026-11-23T12:00:01Z"
     deliver("push", push(repository=repository(private=False, updated_at=before)))
     change = {"action": "privatized", "repository": repository(private=True, updated_at=after)}
@@ -356,7 +352,7 @@ def test_a_new_default_branch_is_recorded(deliver: Deliver, database: Database) 
     assert only_repository(database).default_branch == "trunk"
 
 
-def test_a_repository_known_by_name_alone_is_found(deliver: Deliver, database: Database) -> None:
+def test_a_repository_known_only_by_name_is_found(deliver: Deliver, database: Database) -> None:
     with database.write() as session:
         repositories.record(session, full_name="org/repo", now=datetime.now(UTC))
     deliver("repository", {"action": "privatized", "repository": repository(private=True)})
@@ -364,7 +360,7 @@ def test_a_repository_known_by_name_alone_is_found(deliver: Deliver, database: D
     assert (row.private, row.provider_id) == (True, 7)
 
 
-def test_a_change_of_a_repository_nobody_asked_for_adds_none(deliver: Deliver, database: Database) -> None:
+def test_a_change_of_an_unknown_repository_is_ignored(deliver: Deliver, database: Database) -> None:
     answer = deliver("repository", {"action": "created", "repository": repository()})
     assert answer.json == {"outcome": "ignored", "reason": "repository_not_known"}
     with database.read() as session:

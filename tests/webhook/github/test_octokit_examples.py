@@ -31,14 +31,13 @@ def examples() -> dict[str, list[Payload]]:
     return {event["name"]: event["examples"] for event in read(EXAMPLES)}
 
 
-# What is answered to each example of an event, all sent to one service in this order. Events that are not
-# here are ignored.
+# The response to each example of an event, all sent to one service in this order. Other events are ignored.
 EXPECTED: dict[str, list[tuple[int, str]]] = {
     "push": [
         (202, "queued"),  # a tag is created
         *[(200, "ref_deleted")] * 3,
         (202, "queued"),  # a branch is created
-        (202, "joined"),  # the same once more
+        (202, "joined"),  # the same push again
         (200, "ref_deleted"),
     ],
     "ping": [(200, "pong")] * 4,
@@ -47,7 +46,7 @@ EXPECTED: dict[str, list[tuple[int, str]]] = {
 }
 
 
-def test_all_examples_are_answered_as_they_should_be(
+def test_all_examples_get_the_expected_responses(
     examples: dict[str, list[Payload]], deliver: Deliver, database: Database
 ) -> None:
     wrong = []
@@ -63,7 +62,7 @@ def test_all_examples_are_answered_as_they_should_be(
         assert len(session.scalars(select(Build)).all()) == 2
 
 
-def test_the_examples_of_a_public_repository_find_it_when_it_is_known(
+def test_the_examples_of_a_known_repository_change_it(
     examples: dict[str, list[Payload]], deliver: Deliver
 ) -> None:
     deliver("push", examples["push"][4])
@@ -107,10 +106,10 @@ def annotated_tag(created: Payload) -> Payload:
 
 @pytest.mark.xdist_group("jsonschema")
 @pytest.mark.parametrize("derive", [ordinary, forced, of_many_commits, annotated_tag])
-def test_the_pushes_that_the_examples_lack_are_built_at_their_head_commit(
+def test_pushes_derived_from_the_examples_build_their_head_commit(
     examples: dict[str, list[Payload]], deliver: Deliver, database: Database, derive: Any
 ) -> None:
-    from jsonschema import Draft7Validator  # here, because it compiles grammars for seconds
+    from jsonschema import Draft7Validator  # imported here because it takes seconds
 
     payload = derive(deepcopy(examples["push"][4]))
     schema = {"$ref": "#/definitions/push$event", "definitions": read(SCHEMA)["definitions"]}

@@ -1,4 +1,4 @@
-"""What a delivery says happened."""
+"""Parsing deliveries into events."""
 
 import subprocess
 from datetime import UTC, datetime
@@ -61,7 +61,7 @@ def pushed(**changes: Any) -> Push:
     return happening
 
 
-def test_an_ordinary_push_is_read() -> None:
+def test_a_push_is_parsed() -> None:
     result = pushed()
     assert result.source == SOURCE
     assert (result.ref, result.before, result.commit) == ("refs/heads/main", ONE, TWO)
@@ -70,16 +70,16 @@ def test_an_ordinary_push_is_read() -> None:
     assert (result.message, result.title, result.author) == ("Add a plot\n\nmore", "Add a plot", "ada")
 
 
-def test_a_created_branch_has_no_commit_before() -> None:
+def test_a_push_that_creates_a_branch_has_no_previous_commit() -> None:
     assert pushed(before=ZERO, created=True).before is None
 
 
-def test_an_annotated_tag_stands_for_its_commit_not_for_the_tag_object() -> None:
+def test_an_annotated_tag_has_its_commit_and_not_its_tag_object() -> None:
     tag = pushed(ref="refs/tags/v1", after="a" * 40, before=ZERO)
     assert tag.commit == TWO
 
 
-def test_a_tag_of_no_commit_has_nothing_to_build() -> None:
+def test_a_tag_without_a_commit_has_nothing_to_build() -> None:
     tag = pushed(ref="refs/tags/tree", before=ZERO, head_commit=None)
     assert (tag.commit, tag.deleted) == (None, False)
 
@@ -90,12 +90,12 @@ def test_a_branch_without_head_commit_is_still_built() -> None:
 
 
 @pytest.mark.parametrize("changes", [{"deleted": True}, {"deleted": False}, {"deleted": None}])
-def test_a_push_to_nothing_is_a_deletion(changes: dict[str, Any]) -> None:
+def test_a_push_without_a_commit_is_a_deletion(changes: dict[str, Any]) -> None:
     gone = pushed(after=ZERO, head_commit=None, **changes)
     assert (gone.deleted, gone.commit, gone.before) == (True, None, ONE)
 
 
-def test_a_forced_push_says_so() -> None:
+def test_a_forced_push_is_marked() -> None:
     assert pushed(forced=True).forced
 
 
@@ -109,11 +109,11 @@ def test_a_forced_push_says_so() -> None:
         (None, None),
     ],
 )
-def test_the_time_of_a_push_is_read_in_every_form(value: object, expected: datetime | None) -> None:
+def test_all_formats_of_a_pushs_time_are_parsed(value: object, expected: datetime | None) -> None:
     assert pushed(repository=REPOSITORY | {"pushed_at": value}).pushed_at == expected
 
 
-def test_a_commit_of_a_sha256_repository_is_read() -> None:
+def test_a_sha256_commit_is_parsed() -> None:
     assert pushed(after="A" * 64).commit == "a" * 64
 
 
@@ -121,7 +121,7 @@ def test_other_refs_are_ignored() -> None:
     assert parse_event("push", push(ref="refs/notes/commits")) == Ignored("not_a_branch_or_tag")
 
 
-def test_text_of_a_commit_is_made_storable() -> None:
+def test_the_text_of_a_commit_is_sanitized() -> None:
     head = {"id": TWO, "message": "  a\x00b\x1b[31m\udfff" + "x" * 500, "author": {"name": "e\nvil"}}
     result = pushed(head_commit=head)
     assert result.title is not None
@@ -170,13 +170,13 @@ def test_text_of_a_commit_is_made_storable() -> None:
         ({"repository": REPOSITORY | {"pushed_at": "0001-01-01T00:00:00+10:00"}}, "repository.pushed_at"),
     ],
 )
-def test_a_wrong_field_is_named_and_not_quoted(changes: dict[str, Any], field: str) -> None:
+def test_an_invalid_field_is_named_and_its_value_is_not_quoted(changes: dict[str, Any], field: str) -> None:
     with pytest.raises(MalformedPayload, match=rf"^{field} must be [a-z0-9/ ]+$"):
         parse_event("push", push(**changes))
 
 
 @pytest.mark.parametrize("payload", [None, [], "text", 1])
-def test_a_payload_is_an_object(payload: object) -> None:
+def test_a_payload_that_is_not_an_object_is_rejected(payload: object) -> None:
     with pytest.raises(MalformedPayload, match="payload must be an object"):
         parse_event("push", payload)
 
@@ -192,15 +192,15 @@ def test_a_payload_is_an_object(payload: object) -> None:
         (None, False),
     ],
 )
-def test_a_ping_tells_whether_pushes_will_follow(hook: object, delivers: bool) -> None:
+def test_a_ping_shows_whether_the_hook_delivers_pushes(hook: object, delivers: bool) -> None:
     assert parse_event("ping", {"hook": hook, "repository": REPOSITORY}) == Ping(SOURCE, delivers)
 
 
-def test_an_organizations_ping_names_no_repository() -> None:
+def test_a_ping_of_an_organizations_hook_has_no_repository() -> None:
     assert parse_event("ping", {"hook_id": 1}) == Ping(None, False)
 
 
-def test_a_removed_hook_is_known_by_its_repository_or_organization() -> None:
+def test_a_removed_hook_has_a_repository_or_an_organization() -> None:
     assert parse_event("meta", {"action": "deleted", "repository": REPOSITORY}) == HookRemoved(SOURCE, None)
     organization = {"action": "deleted", "organization": {"login": "Org"}}
     assert parse_event("meta", organization) == HookRemoved(None, "Org")
@@ -208,16 +208,16 @@ def test_a_removed_hook_is_known_by_its_repository_or_organization() -> None:
 
 
 @pytest.mark.parametrize("action", ["renamed", "transferred", "privatized", "edited", "archived", "new_one"])
-def test_a_repositorys_change_carries_how_it_is_now(action: str) -> None:
+def test_a_change_of_a_repository_has_its_new_state(action: str) -> None:
     delivery = {"action": action, "repository": REPOSITORY}
     assert parse_event("repository", delivery) == RepositoryChanged(SOURCE, action)
 
 
-def test_a_repository_made_public_by_the_older_event_is_a_change_too() -> None:
+def test_the_event_public_is_a_change_of_a_repository() -> None:
     assert parse_event("public", {"repository": REPOSITORY}) == RepositoryChanged(SOURCE, "publicized")
 
 
-def test_a_deleted_repository_is_gone() -> None:
+def test_a_deleted_repository_is_parsed() -> None:
     assert parse_event("repository", {"action": "deleted", "repository": REPOSITORY}) == RepositoryDeleted(
         SOURCE
     )
@@ -227,7 +227,7 @@ def test_a_deleted_repository_is_gone() -> None:
     ("event", "reason"),
     [("create", "covered_by_push"), ("delete", "covered_by_push"), ("issues", "event_not_used")],
 )
-def test_other_events_are_ignored_whatever_they_hold(event: str, reason: str) -> None:
+def test_other_events_are_ignored_whatever_their_payload(event: str, reason: str) -> None:
     assert parse_event(event, {"repository": "anything"}) == Ignored(reason)
 
 
@@ -237,7 +237,7 @@ def test_other_events_are_ignored_whatever_they_hold(event: str, reason: str) ->
     + [({"action": wrong}, None) for wrong in (5, "a b", "x" * 65, "\x00", "a\n")]
     + [([], None)],
 )
-def test_only_a_plain_action_is_recorded(payload: object, expected: str | None) -> None:
+def test_only_a_valid_action_is_recorded(payload: object, expected: str | None) -> None:
     assert action_of(payload) == expected
 
 
@@ -262,12 +262,12 @@ ILLEGAL += ["a.lock/b", "a.", "", "a/", "/a", "a\n", "a\x7f", "a\t"]
 
 
 @pytest.mark.parametrize("ref", [f"refs/heads/{name}" for name in LEGAL + ILLEGAL])
-def test_git_agrees_on_what_a_ref_is(ref: str) -> None:
+def test_valid_refs_are_those_that_git_accepts(ref: str) -> None:
     verdict = subprocess.run(["git", "check-ref-format", ref], check=False).returncode == 0
     assert is_ref(ref) is verdict
 
 
-def test_a_ref_longer_than_github_allows_is_refused() -> None:
+def test_a_ref_longer_than_githubs_limit_is_rejected() -> None:
     assert is_ref("refs/heads/" + "é" * 122)
     assert not is_ref("refs/heads/" + "é" * 123)
 
@@ -276,7 +276,7 @@ EVENTS = st.sampled_from(["push", "ping", "meta", "repository", "public", "creat
 
 
 @given(event=EVENTS, payload=JSON)
-def test_any_json_is_understood_or_refused(event: str, payload: object) -> None:
+def test_any_json_is_parsed_or_rejected(event: str, payload: object) -> None:
     try:
         parse_event(event, payload)
     except MalformedPayload as exc:
@@ -294,7 +294,7 @@ INNER = ["id", "full_name", "default_branch", "private", "pushed_at", "message",
     repository=st.dictionaries(st.sampled_from(INNER), JSON),
     head=st.dictionaries(st.sampled_from(INNER), JSON),
 )
-def test_a_push_with_any_fields_exchanged_is_understood_or_refused(
+def test_a_push_with_arbitrary_fields_is_parsed_or_rejected(
     event: str, changes: dict[str, Any], repository: dict[str, Any], head: dict[str, Any]
 ) -> None:
     delivery = push(repository=REPOSITORY | repository, head_commit={"id": TWO} | head) | changes

@@ -1,4 +1,4 @@
-"""Pull requests from forks: nothing is built unless the admin allows it, and then apart from all branches."""
+"""Pull requests from forks are built only if the settings allow it, and separately from all branches."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +25,7 @@ FORK, OURS = {"id": 8, "full_name": "stranger/repo"}, {"id": 7, "full_name": "Or
 def pull(
     action: str = "opened", sha: str = TWO, *, repo: Any = FORK, minute: int = 0, **changes: Any
 ) -> dict[str, Any]:
-    """A pull request into Org/Repo, cut down to what matters."""
+    """Return a pull request into Org/Repo, reduced to the fields that matter."""
     request = {
         "number": 5,
         "head": {"sha": sha, "ref": "main", "repo": repo},
@@ -57,7 +57,7 @@ def test_a_fork_is_not_built_by_default(deliver_with: Callable[..., Deliver], da
 
 
 @pytest.mark.parametrize("action", ["opened", "reopened", "synchronize"])
-def test_an_allowed_one_is_built_in_the_name_of_the_repository_that_it_is_for(
+def test_an_allowed_pull_request_is_built_for_the_base_repository(
     deliver: Deliver, database: Database, action: str
 ) -> None:
     answer = deliver("pull_request", pull(action))
@@ -67,18 +67,22 @@ def test_an_allowed_one_is_built_in_the_name_of_the_repository_that_it_is_for(
 
 
 @pytest.mark.parametrize("action", ["edited", "labeled", "assigned", "review_requested", "locked"])
-def test_what_changes_no_commit_builds_nothing(deliver: Deliver, database: Database, action: str) -> None:
+def test_actions_that_change_no_commit_build_nothing(
+    deliver: Deliver, database: Database, action: str
+) -> None:
     assert deliver("pull_request", pull(action)).status_code == 200
     assert builds(database) == []
 
 
-def test_one_from_the_repository_itself_is_left_to_its_push(deliver: Deliver, database: Database) -> None:
+def test_a_pull_request_from_the_same_repository_is_covered_by_its_push(
+    deliver: Deliver, database: Database
+) -> None:
     answer = deliver("pull_request", pull(repo=OURS))
     assert answer.json == {"outcome": "ignored", "reason": "covered_by_push"}
     assert builds(database) == []
 
 
-def test_a_fork_that_was_deleted_is_still_a_fork(
+def test_a_pull_request_of_a_deleted_fork_is_still_from_a_fork(
     deliver_with: Callable[..., Deliver], database: Database
 ) -> None:
     assert deliver_with()("pull_request", pull(repo=None)).json == {
@@ -88,7 +92,7 @@ def test_a_fork_that_was_deleted_is_still_a_fork(
     assert builds(database) == []
 
 
-def test_a_banned_repository_s_pull_requests_are_refused(
+def test_pull_requests_of_a_banned_repository_are_refused(
     deliver_with: Callable[..., Deliver], database: Database
 ) -> None:
     deliver = deliver_with(fork_pull_requests=True, banned_repositories=("org/*",))
@@ -96,7 +100,7 @@ def test_a_banned_repository_s_pull_requests_are_refused(
     assert builds(database) == []
 
 
-def test_a_newer_head_cancels_what_waits_of_the_older(deliver: Deliver, database: Database) -> None:
+def test_a_newer_head_cancels_the_queued_build_of_the_older_one(deliver: Deliver, database: Database) -> None:
     deliver("pull_request", pull(sha=ONE))
     deliver("pull_request", pull("synchronize", TWO, minute=1, before=ONE))
     assert builds(database) == [(HEAD, ONE, "cancelled", "superseded"), (HEAD, TWO, "queued", None)]
@@ -109,7 +113,9 @@ def test_a_late_older_head_is_not_built(deliver: Deliver, database: Database) ->
 
 
 @pytest.mark.parametrize("minute", [0, 1])
-def test_closing_one_cancels_its_queued_build(deliver: Deliver, database: Database, minute: int) -> None:
+def test_closing_a_pull_request_cancels_its_queued_build(
+    deliver: Deliver, database: Database, minute: int
+) -> None:
     deliver("pull_request", pull())
     answer = deliver("pull_request", pull("closed", minute=minute))
     assert answer.json is not None and answer.json["cancelled"] == 1
@@ -118,14 +124,16 @@ def test_closing_one_cancels_its_queued_build(deliver: Deliver, database: Databa
     assert builds(database)[1:] == [(HEAD, TWO, "queued", None)]
 
 
-def test_closing_leaves_what_a_branch_needs(deliver: Deliver, database: Database) -> None:
+def test_closing_a_pull_request_keeps_a_build_that_a_branch_needs(
+    deliver: Deliver, database: Database
+) -> None:
     deliver("pull_request", pull())
-    deliver("push", push(TWO))  # merged by fast forward
+    deliver("push", push(TWO))  # a fast-forward merge
     deliver("pull_request", pull("closed", minute=1))
     assert [status for _, _, status, _ in builds(database)] == ["queued"]
 
 
-def test_a_branch_never_takes_a_fork_s_image(deliver: Deliver, database: Database) -> None:
+def test_a_branch_never_has_the_image_of_a_fork(deliver: Deliver, database: Database) -> None:
     deliver("push", push(ONE))
     deliver("pull_request", pull(sha=TWO))
     with database.write() as session:
@@ -144,13 +152,15 @@ def test_a_branch_never_takes_a_fork_s_image(deliver: Deliver, database: Databas
         assert session.get_one(RefHead, (repository_id, main)).commit == ONE
 
 
-def test_an_abbreviation_never_means_a_fork_s_commit(database: Database, repository: Repository) -> None:
-    # Whoever opens a pull request can make a commit that begins like another.
+def test_an_abbreviated_commit_never_stands_for_a_commit_of_a_fork(
+    database: Database, repository: Repository
+) -> None:
+    # Anyone who opens a pull request can create a commit with the same prefix as another.
     ours, theirs = "abcdef1" + "0" * 33, "abcdef1" + "f" * 33
     with database.write() as session:
         for ref, commit in ((MAIN, ours), (HEAD, theirs)):
-            wish: Any = {"ref": ref, "commit": commit, "recipe": "r", "trigger": Trigger.PUSH}
-            enqueue.enqueue_entry(session, repository=repository, now=NOW, **wish)
+            request: Any = {"ref": ref, "commit": commit, "recipe": "r", "trigger": Trigger.PUSH}
+            enqueue.enqueue_entry(session, repository=repository, now=NOW, **request)
         assert build_reads.commits_with_prefix(session, repository, "abcdef1") == [ours]
 
 
@@ -166,14 +176,14 @@ def test_an_abbreviation_never_means_a_fork_s_commit(database: Database, reposit
         {"before": "x"},
     ],
 )
-def test_a_malformed_one_is_refused(deliver: Deliver, database: Database, changes: dict[str, Any]) -> None:
+def test_a_malformed_pull_request_is_rejected(
+    deliver: Deliver, database: Database, changes: dict[str, Any]
+) -> None:
     assert deliver("pull_request", pull() | changes).status_code == 400
     assert builds(database) == []
 
 
-def test_an_app_s_deliveries_tell_which_installation_they_come_from(
-    deliver: Deliver, database: Database
-) -> None:
+def test_deliveries_of_an_app_record_its_installation(deliver: Deliver, database: Database) -> None:
     def known() -> int | None:
         with database.read() as session:
             found = repositories.find(session, "gh", "org/repo")
@@ -184,18 +194,18 @@ def test_an_app_s_deliveries_tell_which_installation_they_come_from(
     assert known() is None
     deliver("push", push(TWO, installation={"id": 99}))
     assert known() == 99
-    deliver("push", push(THREE))  # from a hook of the repository's own
+    deliver("push", push(THREE))  # from a hook of the repository itself
     assert known() == 99
     deliver("push", push(ONE, installation={"id": 100}))
     assert known() == 100
 
 
-def test_refs_of_pull_requests_are_recorded_as_such(deliver: Deliver, database: Database) -> None:
+def test_heads_of_pull_requests_are_recorded_as_refs(deliver: Deliver, database: Database) -> None:
     deliver("pull_request", pull())
     with database.read() as session:
         row = repositories.find(session, "gh", "org/repo")
         assert row is not None
         known = refs.head(session, row, HEAD)
     assert known is not None and known.commit == TWO
-    # No push was heard of: whether they arrive is not known.
+    # No push was delivered, so it is unknown whether pushes arrive.
     assert row.webhook_since is None

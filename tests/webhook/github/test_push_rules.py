@@ -1,4 +1,4 @@
-"""Which pushes are built."""
+"""The rules that decide which pushes are built."""
 
 import pytest
 
@@ -21,7 +21,7 @@ from webhook.github.push_rules import builds_ref, skip_marker
         ("Fix\n\nSigned-off-by: A <a@example.org>\nSkip-Checks: TRUE", "skip-checks: true"),
     ],
 )
-def test_a_marker_in_the_message_asks_for_no_build(message: str, marker: str) -> None:
+def test_a_marker_in_the_message_skips_the_build(message: str, marker: str) -> None:
     assert skip_marker(message) == marker
 
 
@@ -55,7 +55,7 @@ def test_other_messages_are_built(message: str) -> None:
         ("refs/heads/main", (), False),
     ],
 )
-def test_a_ref_is_built_if_a_filter_matches_it_whole(
+def test_a_ref_is_built_if_a_filter_matches_the_whole_ref(
     ref: str, filters: tuple[str, ...], expected: bool
 ) -> None:
     assert builds_ref(ref, filters) is expected

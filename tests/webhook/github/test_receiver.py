@@ -1,4 +1,4 @@
-"""The endpoint: who is believed, what is refused, and that a delivery is handled once or not at all."""
+"""The endpoint for deliveries: which are accepted, which are rejected, and that each is handled at most once."""
 
 import json
 import threading
@@ -43,7 +43,7 @@ from webhook.settings import WebSettings
 
 LIMIT = 20.0
 SIGNATURE = "sha256=" + "0" * 64
-"""What could be one."""
+"""A well-formed signature."""
 NESTED = b'{"a":' * 100_000 + b"1" + b"}" * 100_000
 
 
@@ -71,7 +71,7 @@ def test_a_signed_push_is_queued(deliver: Deliver, database: Database, settings:
     assert (delivery.ref, delivery.commit, delivery.repository_id) == (MAIN, TWO, build.repository_id)
 
 
-def test_the_old_secret_is_believed_while_it_is_being_changed(deliver: Deliver) -> None:
+def test_the_old_secret_is_accepted_during_a_rotation(deliver: Deliver) -> None:
     assert deliver("push", push(), secret=OLD_SECRET).status_code == 202
 
 
@@ -79,7 +79,7 @@ def test_the_old_secret_is_believed_while_it_is_being_changed(deliver: Deliver) 
     "header",
     ["", "sha256=", "sha256=" + "0" * 64, "sha1=" + "0" * 40, "sha256=\xe9\xff", sign(b"", b"wrong")],
 )
-def test_without_the_right_signature_nothing_is_read_written_or_logged(
+def test_a_delivery_with_a_wrong_signature_is_neither_parsed_nor_recorded_nor_logged(
     deliver: Deliver, database: Database, header: str
 ) -> None:
     with capture_logs() as logs:
@@ -91,16 +91,16 @@ def test_without_the_right_signature_nothing_is_read_written_or_logged(
     assert "hostile" not in str(logs)
 
 
-def test_the_sha1_signature_alone_is_not_enough(deliver: Deliver) -> None:
+def test_a_sha1_signature_alone_is_rejected(deliver: Deliver) -> None:
     answer = deliver.raw(b"{}", X_Hub_Signature_256="", X_Hub_Signature="sha1=" + "0" * 40)
     assert answer.status_code == 401
 
 
-def test_a_form_is_signed_as_a_whole(deliver: Deliver) -> None:
+def test_the_signature_of_a_form_covers_the_whole_body(deliver: Deliver) -> None:
     assert deliver("push", push(), form=True).status_code == 202
 
 
-def test_a_signature_over_nothing_does_not_open_the_door_to_forms(deliver: Deliver) -> None:
+def test_a_signature_of_an_empty_body_does_not_sign_a_form(deliver: Deliver) -> None:
     form = "application/x-www-form-urlencoded"
     empty = sign(b"", OLD_SECRET.encode())
     assert deliver.raw(b"payload={}", content_type=form, X_Hub_Signature_256=empty).status_code == 401
@@ -132,7 +132,7 @@ def test_a_signature_over_nothing_does_not_open_the_door_to_forms(deliver: Deliv
         (b"payload=[]", {"content_type": "application/x-www-form-urlencoded"}, "malformed_payload"),
     ],
 )
-def test_what_cannot_be_understood_is_refused(
+def test_an_invalid_delivery_is_rejected(
     deliver: Deliver, database: Database, body: bytes, headers: dict[str, str], code: str
 ) -> None:
     answer = deliver.raw(body, **headers)
@@ -141,7 +141,7 @@ def test_what_cannot_be_understood_is_refused(
     assert count(database, Delivery) == 0
 
 
-def test_a_wrong_field_is_named_in_the_answer(deliver: Deliver) -> None:
+def test_the_response_names_an_invalid_field(deliver: Deliver) -> None:
     answer = deliver("push", push(after="HEAD"))
     assert answer.status_code == 400
     assert answer.json == {
@@ -150,26 +150,26 @@ def test_a_wrong_field_is_named_in_the_answer(deliver: Deliver) -> None:
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/xml", "multipart/form-data; boundary=x"])
-def test_other_content_types_are_refused(deliver: Deliver, content_type: str) -> None:
+def test_other_content_types_are_rejected(deliver: Deliver, content_type: str) -> None:
     answer = deliver.raw(b"{}", content_type=content_type)
     assert answer.status_code == 415
     assert answer.json is not None and answer.json["error"]["code"] == "unsupported_content_type"
 
 
-def test_a_charset_in_the_content_type_is_no_other_type(deliver: Deliver) -> None:
+def test_a_content_type_with_a_charset_is_accepted(deliver: Deliver) -> None:
     body = json.dumps(push()).encode()
     assert deliver.raw(body, content_type="application/json; charset=utf-8").status_code == 202
 
 
 class Unread:
-    """A body that nobody may read."""
+    """A body that must not be read."""
 
     def read(self, _size: int = -1) -> bytes:
         raise AssertionError("it was read")
 
 
 class Pending:
-    """A body that is waited for, and then does not come."""
+    """A body that never arrives."""
 
     def __init__(self, begun: threading.Semaphore, over: threading.Event) -> None:
         self._begun, self._over = begun, over
@@ -182,8 +182,8 @@ class Pending:
 
 def _send(deliver: Deliver, body: object, length: int, header: str = SIGNATURE) -> TestResponse:
     """Send a body in gunicorn's way, whose streams end by themselves, be it too early."""
-    told = {"CONTENT_LENGTH": str(length), "wsgi.input": body, "wsgi.input_terminated": True}
-    return deliver.client.post(ENDPOINT, headers={HEADER: header}, environ_overrides=told)
+    environ = {"CONTENT_LENGTH": str(length), "wsgi.input": body, "wsgi.input_terminated": True}
+    return deliver.client.post(ENDPOINT, headers={HEADER: header}, environ_overrides=environ)
 
 
 @pytest.mark.parametrize("header", ["", "sha256=", "sha1=" + "0" * 40, "sha256=" + "x" * 64])
@@ -191,7 +191,7 @@ def test_without_a_signature_the_body_is_not_read(deliver: Deliver, header: str)
     assert _send(deliver, Unread(), MAX_BODY, header).status_code == 401
 
 
-def test_large_deliveries_are_held_a_few_at_once(deliver: Deliver) -> None:
+def test_the_number_of_large_deliveries_in_memory_is_limited(deliver: Deliver) -> None:
     begun, over = threading.Semaphore(0), threading.Event()
     with ThreadPoolExecutor(MAX_LARGE_DELIVERIES) as pool:
         bodies = [Pending(begun, over) for _ in range(MAX_LARGE_DELIVERIES)]
@@ -209,14 +209,14 @@ def test_large_deliveries_are_held_a_few_at_once(deliver: Deliver) -> None:
     assert deliver("push", large).status_code == 202
 
 
-def test_a_body_that_is_cut_off_is_not_called_badly_signed(deliver: Deliver) -> None:
+def test_an_incomplete_body_is_not_reported_as_a_wrong_signature(deliver: Deliver) -> None:
     answer = _send(deliver, BytesIO(b"{}"), 9)
     assert answer.status_code == 400
     assert answer.json is not None and answer.json["error"]["code"] == "incomplete"
 
 
 @pytest.mark.parametrize("in_chunks", [False, True])
-def test_more_than_25_mib_are_refused(deliver: Deliver, in_chunks: bool) -> None:
+def test_bodies_over_25_mib_are_rejected(deliver: Deliver, in_chunks: bool) -> None:
     body = b" " * (MAX_BODY + 1)
     # gunicorn marks a chunked body, which has no length, this way.
     chunked: dict[str, Any] = {
@@ -230,12 +230,12 @@ def test_more_than_25_mib_are_refused(deliver: Deliver, in_chunks: bool) -> None
     assert answer.json is not None and answer.json["error"]["code"] == "too_large"
 
 
-def test_a_large_push_is_read(deliver: Deliver) -> None:
+def test_a_large_push_is_accepted(deliver: Deliver) -> None:
     payload = push(commits=[{"message": "x" * 1024} for _ in range(2048)])
     assert deliver("push", payload, form=True).status_code == 202
 
 
-def test_nothing_but_post_is_served(deliver: Deliver) -> None:
+def test_only_post_is_allowed(deliver: Deliver) -> None:
     assert deliver.client.get(ENDPOINT).status_code == 405
 
 
@@ -248,7 +248,7 @@ def test_a_redelivery_changes_nothing(deliver: Deliver, database: Database) -> N
 
 
 def fails_once(receiver: Receiver, error: Exception) -> None:
-    """Let the receiver's push handler write a repository, and raise the error the first time."""
+    """Make the receiver's push handler record a repository, and raise the error the first time."""
     errors = [error]
 
     def handler(session: Session, push: Push, now: datetime) -> HandlerResult:
@@ -260,7 +260,7 @@ def fails_once(receiver: Receiver, error: Exception) -> None:
     receiver.hook("push")(handler)
 
 
-def test_a_delivery_that_failed_leaves_no_trace_and_can_be_redelivered(
+def test_a_failed_delivery_is_not_recorded_and_can_be_redelivered(
     settings: WebSettings, database: Database
 ) -> None:
     app = Flask("tests")
@@ -274,27 +274,27 @@ def test_a_delivery_that_failed_leaves_no_trace_and_can_be_redelivered(
 
 
 @pytest.mark.parametrize(
-    "trouble",
+    "error",
     [
         OperationalError("INSERT", {}, ConnectionError()),
         IntegrityError("INSERT", {}, ValueError()),
         EnqueueConflict("the active build ended while it was being joined"),
     ],
-    ids=lambda trouble: type(trouble).__name__,
+    ids=lambda error: type(error).__name__,
 )
-def test_what_happens_in_the_database_at_the_same_moment_does_not_lose_a_push(
-    settings: WebSettings, database: Database, trouble: Exception
+def test_a_push_is_retried_after_a_conflict_in_the_database(
+    settings: WebSettings, database: Database, error: Exception
 ) -> None:
     app = Flask("tests")
     receiver = Receiver(settings, database)
-    fails_once(receiver, trouble)
+    fails_once(receiver, error)
     receiver.init_app(app)
     answer = Deliver(app.test_client())("push", push())
     assert (answer.status_code, count(database, Delivery)) == (200, 1)
 
 
 @pytest.mark.parametrize("secrets", [(), (SecretStr(""),), (SecretStr(""), SecretStr("  "))])
-def test_without_a_secret_it_does_not_start(
+def test_the_application_does_not_start_without_a_secret(
     settings: WebSettings, database: Database, secrets: tuple[SecretStr, ...]
 ) -> None:
     app = Flask("tests")
@@ -303,7 +303,7 @@ def test_without_a_secret_it_does_not_start(
     assert app.test_client().post(ENDPOINT).status_code == 404
 
 
-def test_a_receiver_serves_two_applications_alike(settings: WebSettings, database: Database) -> None:
+def test_a_receiver_can_serve_two_applications(settings: WebSettings, database: Database) -> None:
     receiver = register(Flask("first"), settings, database)
     second = Flask("second")
     receiver.init_app(second)
@@ -342,7 +342,7 @@ JSON = st.recursive(
     message=st.text(st.characters(exclude_categories=())),
     name=st.text(st.characters(exclude_categories=())),
 )
-def test_no_payload_breaks_it(
+def test_no_payload_causes_a_server_error(
     deliver: Deliver, event: str, changes: dict[str, Any], message: str, name: str
 ) -> None:
     payload = push(message=message) | changes
@@ -358,7 +358,7 @@ def both(request: pytest.FixtureRequest) -> str:
     return url
 
 
-def test_deliveries_that_come_all_at_once_are_each_handled_once(both: str, settings: WebSettings) -> None:
+def test_concurrent_deliveries_are_each_handled_once(both: str, settings: WebSettings) -> None:
     database = Database(both)
     app = Flask("tests")
     register(app, settings, database)

@@ -20,7 +20,7 @@ def test_githubs_own_example_is_accepted() -> None:
 
 
 @pytest.mark.parametrize("order", [["old", SECRET], [SECRET, "new"]])
-def test_every_secret_counts_while_they_are_changed(order: list[str]) -> None:
+def test_all_configured_secrets_are_accepted(order: list[str]) -> None:
     assert is_signed(BODY, HEADER, hmac_keys(order))
 
 
@@ -40,32 +40,32 @@ def test_every_secret_counts_while_they_are_changed(order: list[str]) -> None:
         "sha256=\udcff",
     ],
 )
-def test_nothing_but_the_exact_signature_is_accepted(header: str | None) -> None:
+def test_only_the_exact_signature_is_accepted(header: str | None) -> None:
     assert not is_signed(BODY, header, hmac_keys([SECRET]))
 
 
 @given(body=st.binary(), header=st.text())
-def test_any_header_gets_an_answer(body: bytes, header: str) -> None:
+def test_any_header_is_verified_without_an_error(body: bytes, header: str) -> None:
     assert is_signed(body, header, [b"key"]) == (header == sign(body, b"key"))
 
 
 @given(body=st.binary(), other=st.binary())
-def test_a_signature_fits_one_body_only(body: bytes, other: bytes) -> None:
+def test_a_signature_is_valid_for_one_body_only(body: bytes, other: bytes) -> None:
     assert is_signed(other, sign(body, b"key"), [b"key"]) == (body == other)
 
 
-def test_a_secret_may_hold_any_character() -> None:
+def test_a_secret_can_contain_any_character() -> None:
     (key,) = hmac_keys(["schlüssel\N{KEY}"])
     assert is_signed(BODY, sign(BODY, "schlüssel\N{KEY}".encode()), [key])
 
 
 @pytest.mark.parametrize("secrets", [[], [""], ["", "  "]])
-def test_no_secret_is_refused_by_the_variables_name(secrets: list[str]) -> None:
+def test_the_error_for_a_missing_secret_names_the_variable(secrets: list[str]) -> None:
     with pytest.raises(SettingsError, match="REPO2HUB_WEBHOOK_SECRETS"):
         hmac_keys(secrets)
 
 
-def test_an_empty_secret_beside_a_real_one_opens_nothing() -> None:
+def test_an_empty_secret_next_to_another_one_is_ignored() -> None:
     found = hmac_keys(["", SECRET])
     assert is_signed(BODY, HEADER, found)
     assert not is_signed(BODY, sign(BODY, b""), found)

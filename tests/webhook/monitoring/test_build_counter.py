@@ -1,4 +1,4 @@
-"""What has ended is counted once, by any number of processes, whatever the order in which transactions commit."""
+"""Ended builds are counted once by each process, whatever the order in which transactions commit."""
 
 from collections.abc import Callable
 
@@ -22,7 +22,7 @@ def counted(ended: EndedBuildCounter) -> int:
     return sum(ended.count().values())
 
 
-def ask(session: Session, repository: Repository, commit: str) -> Build:
+def enqueue_build(session: Session, repository: Repository, commit: str) -> Build:
     build = enqueue.enqueue(
         session,
         repository=repository,
@@ -37,14 +37,14 @@ def ask(session: Session, repository: Repository, commit: str) -> Build:
 
 
 def finish_all(database: Database) -> int:
-    """Claim and finish all that waits; return how many builds that were."""
-    for done in range(100):
+    """Claim and finish all queued builds, and return their number."""
+    for finished in range(100):
         with database.write() as session:
             build = transitions.claim(session, worker="w", now=NOW)
             if build is None:
-                return done
+                return finished
             assert transitions.finish(session, Lease(build.id, 1), BuildResult(Status.SUCCEEDED), now=NOW)
-    raise AssertionError("there is no end of it")
+    raise AssertionError("the queue did not become empty")
 
 
 def test_each_build_is_counted_once_however_long_it_takes(
@@ -55,7 +55,7 @@ def test_each_build_is_counted_once_however_long_it_takes(
     enqueue(commit="a" * 40)
     slow = enqueue(commit="b" * 40).build
     assert slow is not None
-    assert [counted(ended), counted(ended)] == [0, 0]  # both are below what is settled now
+    assert [counted(ended), counted(ended)] == [0, 0]  # the counter has passed both ids
     with database.write() as session:
         assert transitions.claim(session, worker="w", now=NOW) is not None
         assert transitions.finish(session, Lease(slow.id - 1, 1), BuildResult(Status.SUCCEEDED), now=NOW)
@@ -64,10 +64,10 @@ def test_each_build_is_counted_once_however_long_it_takes(
         enqueue(commit=letter * 40)
     assert finish_all(database) == 4
     assert [counted(ended), counted(ended)] == [5, 5]
-    assert counted(EndedBuildCounter(database)) == 5  # another process, or the same after a restart
+    assert counted(EndedBuildCounter(database)) == 5  # another process, or after a restart
 
 
-def test_what_was_counted_for_good_is_not_read_again(
+def test_finally_counted_builds_are_not_read_again(
     database: Database, enqueue: Callable[..., Enqueued]
 ) -> None:
     ended = EndedBuildCounter(database)
@@ -86,9 +86,9 @@ def test_a_build_that_commits_after_one_with_a_higher_id_is_counted(postgresql_u
         repository = repositories.record(session, full_name="Org/Repo", provider_id=1, now=NOW)
     ended = EndedBuildCounter(database)
     with slow.write() as late:
-        lower = ask(late, repository, "a" * 40)
+        lower = enqueue_build(late, repository, "a" * 40)
         with database.write() as session:
-            higher = ask(session, repository, "b" * 40)
+            higher = enqueue_build(session, repository, "b" * 40)
         assert lower.id < higher.id
         finish_all(database)
         assert [counted(ended) for _ in range(3)] == [1, 1, 1]
@@ -98,7 +98,7 @@ def test_a_build_that_commits_after_one_with_a_higher_id_is_counted(postgresql_u
     database.dispose()
 
 
-def test_a_snapshot_stays_as_it_was(database: Database) -> None:
+def test_a_snapshot_does_not_change(database: Database) -> None:
     count = text("SELECT count(*) FROM repository")
     with database.snapshot() as session:
         before = session.scalar(count)

@@ -1,4 +1,4 @@
-"""Counts over all builds, on both databases."""
+"""The counts behind the metrics, on both databases."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -22,7 +22,7 @@ def test_an_empty_queue_has_no_oldest_build(database: Database) -> None:
         assert metrics.queue_load(session) == (0, None, 0)
 
 
-def test_what_waits_and_what_runs_is_counted(database: Database, enqueue: Enqueue) -> None:
+def test_queued_and_running_builds_are_counted(database: Database, enqueue: Enqueue) -> None:
     for number in range(3):
         enqueue(commit=f"{number:040x}", now=NOW + timedelta(seconds=number))
     with database.write() as session:
@@ -34,9 +34,9 @@ def test_what_waits_and_what_runs_is_counted(database: Database, enqueue: Enqueu
 
 @pytest.fixture
 def end(database: Database, enqueue: Enqueue) -> Callable[..., int]:
-    """Have a build that took so many seconds; return its id."""
+    """End a build after so many seconds, and return its id."""
 
-    def make(number: int, seconds: float, status: Status = Status.SUCCEEDED) -> int:
+    def end_build(number: int, seconds: float, status: Status = Status.SUCCEEDED) -> int:
         build = enqueue(commit=f"{number:040x}").build
         assert build is not None
         reason = Reason.USER_ERROR if status is Status.FAILED else None
@@ -46,41 +46,28 @@ def end(database: Database, enqueue: Enqueue) -> Callable[..., int]:
             assert transitions.finish(session, Lease(build.id, 1), BuildResult(status, reason), now=now)
         return build.id
 
-    return make
+    return end_build
 
 
-def test_what_has_ended_is_counted_by_its_end_and_its_time(
+def test_ended_builds_are_counted_by_status_and_duration(
     database: Database, enqueue: Enqueue, end: Callable[..., int]
 ) -> None:
     first = end(1, 9)
     end(2, 10)
     end(3, 10)
     last = end(4, 500, Status.FAILED)
-    never_began = enqueue(commit="a" * 40).build
-    waits = enqueue(commit="b" * 40).build
-    assert never_began is not None and waits is not None
+    never_started = enqueue(commit="a" * 40).build
+    queued = enqueue(commit="b" * 40).build
+    assert never_started is not None and queued is not None
     with database.write() as session:
-        transitions.cancel(session, never_began.id, by="somebody", now=NOW)
-    good, bad, cancelled = (Status.SUCCEEDED, "gh"), (Status.FAILED, "gh"), (Status.CANCELLED, "gh")
+        transitions.cancel(session, never_started.id, by="alice", now=NOW)
+    succeeded, failed, cancelled = (Status.SUCCEEDED, "gh"), (Status.FAILED, "gh"), (Status.CANCELLED, "gh")
     with database.read() as session:
         every = set(metrics.count_ended(session, after=0, upto=10**6))
         some = set(metrics.count_ended(session, after=first, upto=last - 1))
-        named = set(metrics.count_ended_among(session, [first, last, waits.id, 10**6]))
+        named = set(metrics.count_ended_among(session, [first, last, queued.id, 10**6]))
         active = metrics.active_ids(session)
-    assert every == {(*good, 9, 1), (*good, 10, 2), (*bad, 500, 1), (*cancelled, None, 1)}
-    assert some == {(*good, 10, 2)}
-    assert named == {(*good, 9, 1), (*bad, 500, 1)}
-    assert active == {waits.id}
-
-
-def test_failures_are_counted_since_the_last_success(database: Database, enqueue: Enqueue) -> None:
-    failed = BuildResult(Status.FAILED, Reason.USER_ERROR)
-    counts = []
-    for result in (failed, failed, BuildResult(Status.SUCCEEDED), failed):
-        build = enqueue().build
-        assert build is not None
-        with database.write() as session:
-            transitions.claim(session, worker="w", now=NOW)
-            transitions.finish(session, Lease(build.id, 1), result, now=NOW)
-            counts.append(builds.count_failures(session, build))
-    assert counts == [1, 2, 0, 1]
+    assert every == {(*succeeded, 9, 1), (*succeeded, 10, 2), (*failed, 500, 1), (*cancelled, None, 1)}
+    assert some == {(*succeeded, 10, 2)}
+    assert named == {(*succeeded, 9, 1), (*failed, 500, 1)}
+    assert active == {queued.id}
