@@ -31,9 +31,9 @@ def git_environment(
     token_url: str | None = None,
     config: Sequence[tuple[str, str]] = (),
 ) -> dict[str, str]:
-    """Return the whole environment of a git that reads from `server` (a `server_url`), `config` included.
+    """Return the whole environment of a git that reads from `server` (a provider's server URL), `config` included.
 
-    The token is in no command line and no file, and is sent only to `token_url` (a `repository_url`). GitHub's
+    The token is in no command line and no file, and is sent only to `token_url` (a clone URL). GitHub's
     redirects are followed, because renames cause them; those of other servers are not (see `base.git_hosts`), and
     none is with a token, which git would send along. git never prompts for a password and uses https only (and
     http if the server is configured with it). Of `environ`, the search path, proxies and CA bundle are passed on.

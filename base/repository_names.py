@@ -3,8 +3,6 @@
 Pure: a name cannot become another address, another protocol or a command.
 """
 
-from urllib.parse import urlsplit
-
 GITHUB = "gh"
 """The provider of repositories at the configured GitHub, named `org/name`."""
 GIT = "git"
@@ -27,16 +25,3 @@ def name_key(full_name: str) -> str:
     The path of an address may be case-sensitive; its host was lowercased when it was parsed.
     """
     return full_name.lower() if is_at_github(full_name) else full_name
-
-
-def repository_url(github_url: str, full_name: str) -> str:
-    """Return the address that git reads a repository from."""
-    return f"{github_url}/{full_name}" if is_at_github(full_name) else full_name
-
-
-def server_url(github_url: str, full_name: str) -> str:
-    """Return the address of the server that a repository is on."""
-    if is_at_github(full_name):
-        return github_url
-    address = urlsplit(full_name)
-    return f"{address.scheme}://{address.netloc}"

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, SecretStr
 from pydantic_settings import NoDecode
 
 
-def split(value: object) -> object:
+def split_list(value: object) -> object:
     """Return the parts of a comma-separated string; anything else unchanged."""
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
@@ -24,8 +24,8 @@ def _base_url(value: str) -> str:
 
 
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
-CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split)]
-SecretList = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(split)]
+CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_list)]
+SecretList = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(split_list)]
 
 
 def is_loopback(host: str) -> bool:

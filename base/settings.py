@@ -24,7 +24,7 @@ from base import image_names
 from base.git_provider import GitProvider
 from base.git_providers import git_provider
 from base.report_settings import ReportSettings
-from base.setting_types import BaseUrl, CommaSeparated, SecretList, is_loopback, split
+from base.setting_types import BaseUrl, CommaSeparated, SecretList, is_loopback, split_list
 
 __all__ = ["PREFIX", "CommaSeparated", "SecretList", "SettingsError", "SharedSettings", "load"]
 
@@ -96,7 +96,7 @@ class SharedSettings(ReportSettings):
     """Servers of the provider `git`, also on private networks; `*` for all public ones."""
     image_prefix: str = "repo2hub/"
     registry_url: BaseUrl | None = None
-    buildpacks: Annotated[tuple[Literal["uv", "standard"], ...], NoDecode, BeforeValidator(split)] = (
+    buildpacks: Annotated[tuple[Literal["uv", "standard"], ...], NoDecode, BeforeValidator(split_list)] = (
         "standard",
     )
     base_image: str | None = None

@@ -1,30 +1,20 @@
-"""What a repository's name says about its server."""
+"""What a repository's name says about its provider."""
 
 import pytest
 
-from base.repository_names import GIT, GITHUB, name_key, provider_of, repository_url, server_url
+from base.repository_names import GIT, GITHUB, name_key, provider_of
 
-ADDRESS = "https://git.example.org/Group/Repo"
+URL = "https://git.example.org/Group/Repo"
 
 
 @pytest.mark.parametrize(
-    ("full_name", "provider", "key", "url", "server"),
+    ("full_name", "provider", "key"),
     [
-        ("Org/Repo", GITHUB, "org/repo", "https://github.example/Org/Repo", "https://github.example"),
-        (ADDRESS, GIT, ADDRESS, ADDRESS, "https://git.example.org"),
-        (
-            "https://h.org:8443/a/b",
-            GIT,
-            "https://h.org:8443/a/b",
-            "https://h.org:8443/a/b",
-            "https://h.org:8443",
-        ),
+        ("Org/Repo", GITHUB, "org/repo"),
+        (URL, GIT, URL),
+        ("https://h.org:8443/a/b", GIT, "https://h.org:8443/a/b"),
     ],
 )
-def test_a_name_says_where_the_repository_is(
-    full_name: str, provider: str, key: str, url: str, server: str
-) -> None:
+def test_a_name_says_which_provider_it_is_on(full_name: str, provider: str, key: str) -> None:
     assert provider_of(full_name) == provider
     assert name_key(full_name) == key
-    assert repository_url("https://github.example", full_name) == url
-    assert server_url("https://github.example", full_name) == server

@@ -19,7 +19,6 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 from werkzeug.routing import BaseConverter, PathConverter
 
-from base.repository_names import GITHUB, provider_of
 from db.log_store import START
 from db.records import builds
 from db.records.build_fields import utc_isoformat
@@ -174,13 +173,13 @@ class BinderHubApi:
             found = self.builds.find_image(replace(build_request, ref="HEAD"), max_age=BUILD_MAX_AGE)
         if isinstance(found, Hit):
             self.metrics.count_build_request("cached")
-            events.first.append(_cached(found, binder_request))
+            events.first.append(_cached(found, self._server(found), binder_request))
             events.used_image = found.image_id if self.builds.lookup.is_use_due(found) else None
             return
         if found.resolved is None:
             raise ResolveError(found.state, found.message)
         if found.resolved.stale:
-            message = f"{_server(found)} cannot be reached; using the last known commit."
+            message = f"{self._server(found)} cannot be reached; using the last known commit."
             events.first.append(event("waiting", message))
         build_id = self._build_of(found, found.resolved, binder_request, events)
         if build_id is not None:
@@ -234,9 +233,7 @@ class BinderHubApi:
     def _start(self, miss: Miss, resolved: Resolved, binder_request: BinderHubRequest) -> int | bytes:
         """Enqueue a build and return its id, or the end of the stream if the image exists by now."""
         if resolved.stale and miss.state not in ("queued", "running"):
-            message = (
-                f"{_server(miss)} cannot be reached, and the last known commit has no image. Try again later."
-            )
+            message = f"{self._server(miss)} cannot be reached, and the last known commit has no image. Try again later."
             raise ResolveError("github_unreachable", message)
         requested = self.builds.enqueue(replace(binder_request.request, full_name=miss.repository), resolved)
         self.metrics.count_build_request("cached" if requested.image else requested.outcome.value)
@@ -284,6 +281,10 @@ class BinderHubApi:
         message = "The service ran into an unexpected error. An admin can find the details in its log."
         return failed(message, status_code=500)
 
+    def _server(self, found: Hit | Miss) -> str:
+        """Return what messages call the server of the repository."""
+        return self.builds.settings.git_provider(found.repository).display_name(found.repository)
+
     def _refusal(self, exc: HttpError) -> bytes:
         """Return why there is nothing else to say, as the only event or the last."""
         self.metrics.count_build_request("refused")
@@ -297,14 +298,9 @@ class BinderHubApi:
         return failed(str(exc), which, retry=seconds * 1000 if seconds else RETRY_FAILED)
 
 
-def _cached(hit: Hit, binder_request: BinderHubRequest) -> bytes:
+def _cached(hit: Hit, server: str, binder_request: BinderHubRequest) -> bytes:
     message = "Done! Found built image"
     if hit.stale:
-        message += f" of the last known commit, since {_server(hit)} cannot be reached"
+        message += f" of the last known commit, since {server} cannot be reached"
     which = {"commit": hit.commit, "ref": hit.ref or None, "cached": True, "stale": hit.stale or None}
     return ready(hit.name, message, which, launch=binder_request.form.launch)
-
-
-def _server(found: Hit | Miss) -> str:
-    provider = provider_of(found.repository)
-    return "GitHub" if provider == GITHUB else found.repository.split("/")[2]

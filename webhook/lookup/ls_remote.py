@@ -25,7 +25,7 @@ from base import git_hosts
 from base.git_environment import git_environment
 from base.git_hosts import HostNotAllowed, with_git_suffix
 from base.git_messages import is_hidden, is_redirect
-from base.repository_names import is_at_github, repository_url, server_url
+from base.git_providers import git_provider
 
 TIME_LIMIT = 10.0
 """Seconds that one `git ls-remote` may take."""
@@ -100,13 +100,14 @@ class LsRemote:
 
     def _ls_remote(self, full_name: str, other_ref: str | None) -> tuple[bytes, bool]:
         """Return what git prints, and whether it needed the token."""
-        url = repository_url(self._github_url, full_name)
+        provider = git_provider(full_name, self._github_url)
+        url = provider.clone_url(full_name)
         try:
             try:
                 return self._run(full_name, url, other_ref), False
             except RepositoryMissing:
                 # First without the token, to learn whether the repository is private.
-                if self._token is None or not is_at_github(full_name):
+                if self._token is None or not provider.takes_token:
                     raise
                 return self._run(full_name, url, other_ref, self._token), True
             except _Moved:
@@ -121,10 +122,11 @@ class LsRemote:
             raise Unreachable("git is not installed on the host of this service") from exc
 
     def _run(self, full_name: str, url: str, other_ref: str | None, token: str | None = None) -> bytes:
+        provider = git_provider(full_name, self._github_url)
         patterns = [other_ref] if other_ref else ["HEAD", "refs/heads/*", "refs/tags/*"]
         argv = ["git", "ls-remote", "--symref", "--", url, *patterns]
         environment = git_environment(
-            server_url(self._github_url, full_name),
+            provider.server_url(full_name),
             self._environ,
             github_url=self._github_url,
             token=token,
@@ -157,7 +159,7 @@ class LsRemote:
         )
         if in_time and is_hidden(complaint):
             raise RepositoryMissing
-        server = "GitHub" if is_at_github(full_name) else urlsplit(url).netloc
+        server = provider.display_name(full_name)
         raise Unreachable(
             f"{server} did not answer in time" if not in_time else f"{server} could not be reached"
         )

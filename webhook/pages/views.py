@@ -139,6 +139,9 @@ class Pages:
         with self.builds.database.read() as session:
             return html.page("admin.html", **overview.collect(session, self.builds.clock()))
 
+    def _commit_url(self, repository: str, commit: str) -> str | None:
+        return self.builds.settings.git_provider(repository).commit_url(repository, commit)
+
     def _context(self) -> dict[str, Any]:
         """Return what every template needs: user, time and addresses."""
         settings = self.builds.settings
@@ -148,6 +151,7 @@ class Pages:
             "user": user,
             "now": self.builds.clock(),
             "github": settings.github_url,
+            "commit_url": self._commit_url,
             "login_link": self.guard.login_link() if user else None,
             "xsrf_token": self.guard.xsrf_token() if user else "",
             "base": settings.base_url,
