@@ -9,6 +9,9 @@ from sqlalchemy import BigInteger, CheckConstraint, DateTime, Integer, MetaData,
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase
 
+MAX_ID = 2**63 - 1
+"""The largest id. A larger number, which a request can contain, is an error in both databases."""
+
 
 class UtcDateTime(TypeDecorator[datetime]):
     """A time: `timestamptz` in PostgreSQL, naive UTC in SQLite, always time zone aware in Python."""

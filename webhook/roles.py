@@ -24,7 +24,7 @@ log = structlog.get_logger()
 
 
 def serves(role: Role, path: str) -> bool:
-    """Return whether a process with this role serves a path, given without the base path. Pure."""
+    """Return whether a process with this role serves a path; `path` is without the base path. Pure."""
     if role == "all" or path in _BOTH:
         return True
     return (_STREAMS.fullmatch(path) is not None) is (role == "streams")

@@ -6,9 +6,10 @@ from datetime import timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from db.columns import MAX_ID
 from db.models import Build
 from db.queries import history
-from db.queries.history import MAX_ID, BuildFilter
+from db.queries.history import BuildFilter
 from db.queries.visibility import UNRESTRICTED
 from db.status import Status
 

@@ -32,13 +32,11 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session, joinedload
 from sqlalchemy.sql.elements import ColumnElement
 
+from db.columns import MAX_ID
 from db.models import IS_ACTIVE, IS_FINAL, IS_QUEUED, IS_RUNNING, Build, Repository
 from db.queries.visibility import ReadAccess, visible, visible_repository
 from db.sql.insert import dialect_of
 from db.status import FINAL, Status, Trigger
-
-MAX_ID = 2**63 - 1
-"""Above every id: where the first page begins."""
 
 SEARCH_WINDOW = 10_000
 """How many builds one search of titles, authors and messages looks through."""

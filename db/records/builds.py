@@ -6,15 +6,14 @@ from typing import Any
 from sqlalchemy import Select, and_, bindparam, func, or_, select
 from sqlalchemy.orm import Session, joinedload
 
+from db.columns import MAX_ID
 from db.models import IS_ACTIVE, IS_QUEUED, IS_RUNNING, Build, LogChunk, Repository
 from db.status import HeartbeatResult, Status
-
-_MAX_ID = 2**63 - 1  # larger numbers, which requests can contain, are an error in both databases
 
 
 def get(session: Session, build_id: int) -> Build | None:
     """Return a build with its repository, or None if the id is unknown or out of range."""
-    if not 0 < build_id <= _MAX_ID:
+    if not 0 < build_id <= MAX_ID:
         return None
     return session.scalar(select(Build).where(Build.id == build_id).options(joinedload(Build.repository)))
 

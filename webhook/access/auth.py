@@ -175,8 +175,8 @@ class _TokenAuthentication:
 
 
 def _password(request: Request) -> str | None:
-    given = request.authorization
-    return given.password if given is not None and given.type == "basic" else None
+    header = request.authorization
+    return header.password if header is not None and header.type == "basic" else None
 
 
 def _token_required() -> HttpError:

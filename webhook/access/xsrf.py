@@ -25,10 +25,10 @@ def sign(secret: bytes, session: str) -> str:
 
 def has_valid_token(request: Request, expected: str) -> bool:
     """Return whether a request contains the expected token."""
-    given = request.headers.get(HEADER)
-    if given is None and is_form(request):
-        given = request.form.get(FIELD)
-    candidate = (given or "").encode("utf-8", "surrogatepass")
+    token = request.headers.get(HEADER)
+    if token is None and is_form(request):
+        token = request.form.get(FIELD)
+    candidate = (token or "").encode("utf-8", "surrogatepass")
     return hmac.compare_digest(candidate, expected.encode("ascii"))
 
 

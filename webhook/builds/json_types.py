@@ -5,10 +5,10 @@ from typing import Annotated, Literal, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
+from db.columns import MAX_ID
 from db.records.build_fields import BuildFields, Timestamp
 from db.status import EnqueueOutcome, Phase, Status, Trigger
 from webhook.builds.advice import FixedBy
-from webhook.http.parameters import MAX_ID
 from webhook.lookup.lookup import MissState
 
 MAX_PAGE = 100

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from sqlalchemy.orm import Session
 
 from base.repository_names import GITHUB
+from db.columns import MAX_ID
 from db.models import Build, Repository
 from db.queries import durations, history
 from db.queries.history import ActiveBuild, BuildFilter
@@ -47,7 +48,7 @@ class BuildQuery:
     @property
     def below(self) -> int:
         """The id below which the page starts."""
-        return history.MAX_ID if self.before is None else self.before
+        return MAX_ID if self.before is None else self.before
 
     @property
     def is_filtered(self) -> bool:
@@ -57,8 +58,8 @@ class BuildQuery:
     def link(self, **changes: object) -> str:
         """Return the query string of the first page, with some filters changed."""
         values = {name: getattr(self, name) for name in _NAMES} | changes
-        given = {name: str(value) for name, value in values.items() if value not in ("", None)}
-        return f"?{urlencode(given)}" if given else "?"
+        shown = {name: str(value) for name, value in values.items() if value not in ("", None)}
+        return f"?{urlencode(shown)}" if shown else "?"
 
 
 @dataclass

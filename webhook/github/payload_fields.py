@@ -5,9 +5,8 @@ Everyone who can push writes parts of a delivery, so no field is trusted. No I/O
 
 from datetime import UTC, datetime
 
+from db.columns import MAX_ID
 from webhook.lookup.git_names import COMMIT
-
-MAX_ID = 2**63 - 1
 
 
 class MalformedPayload(ValueError):

@@ -35,6 +35,7 @@ from db.sql.group_commit import GroupCommit
 from webhook.github import signature
 from webhook.github.handlers import DeliveryHandlers, HandlerResult
 from webhook.github.payload import GitHubEvent, Ignored, MalformedPayload, action_of, parse_event
+from webhook.http.errors import HttpError
 from webhook.settings import WebSettings
 
 ENDPOINT = "/webhook/github"
@@ -54,12 +55,8 @@ log = structlog.get_logger()
 Handler = Callable[[Session, Any, datetime], HandlerResult]
 
 
-class RefusedDelivery(Exception):
-    """A delivery that gets an error for an answer."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status, self.code = status, code
+class RefusedDelivery(HttpError):
+    """A delivery that gets an error as its response."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +122,7 @@ class Receiver(Webhook):  # type: ignore[misc]  # the package has no types
         return Delivery(guid, event, action_of(payload), parsed_event)
 
     def _payload(self) -> dict[str, Any]:
-        """Return what was sent and signed. Raises Refused."""
+        """Return what was sent and signed. Raises RefusedDelivery."""
         given = request.headers.get(signature.HEADER)
         refused = RefusedDelivery(
             401, "bad_signature", f"{signature.HEADER} is missing or wrong. Check the webhook's secret."

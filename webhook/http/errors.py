@@ -2,7 +2,8 @@
 
     HttpError
     ├── ResolveError    a repository and ref that lead to no commit
-    └── LimitReached    too many at once (webhook/access/concurrency_limit.py)
+    ├── LimitReached    too many at once (webhook/access/concurrency_limit.py)
+    └── RefusedDelivery a delivery that GitHub did not sign or that is malformed (webhook/github/receiver.py)
 
 Only the standard library is imported here: the command line raises and catches these errors without the web
 server's packages. `webhook/http/error_responses.py` turns them into responses.

@@ -5,11 +5,10 @@ from enum import StrEnum
 from typing import TypeVar
 from urllib.parse import urlencode
 
+from db.columns import MAX_ID
 from webhook.http.errors import HttpError
 
 E = TypeVar("E", bound=StrEnum)
-
-MAX_ID = 2**63 - 1
 
 
 def parse_number(text: str, name: str, maximum: int = MAX_ID) -> int:

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import case, literal, text
 from sqlalchemy.orm import Session
 
+from db.columns import MAX_ID
 from db.database import Database
 from db.models import Build, Repository
 from db.queries import history
@@ -46,7 +47,7 @@ def listed(
 def pages(
     database: Database, filters: BuildFilter, limit: int, read_access: ReadAccess = UNRESTRICTED
 ) -> Iterator[list[int]]:
-    below = history.MAX_ID
+    below = MAX_ID
     while page := listed(database, filters, read_access, below=below, limit=limit):
         yield page
         below = page[-1]
