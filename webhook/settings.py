@@ -53,7 +53,7 @@ class WebSettings(SharedSettings):
     banned_repositories: CommaSeparated = ()
     fork_pull_requests: bool = False
     role: Role = "all"
-    max_streams: int = Field(default=200, ge=1, le=2000)
+    max_streams: int = Field(default=200, ge=1, le=10_000)
     user_streams: int = Field(default=10, ge=0)
     hub_url: str | None = None
     ref_filters: CommaSeparated = ("refs/heads/*", "refs/tags/*")

@@ -1,4 +1,4 @@
-"""500 viewers in one process that costs as little as it can: `python -m bench.harness.log_viewers PORT SPEC COUNT`.
+"""Viewers of one log, in a process that costs little: `python -m bench.harness.log_viewers PORT SPEC COUNT`.
 
 The machine has few cores, and what the viewers take is missing at the server. So there is one epoll loop that
 notes when bytes came and reads nothing into them before all is over. It prints `connected` when every viewer has
@@ -7,6 +7,7 @@ the first bytes of its stream, and at the end, as JSON, what the viewers have se
 
 import json
 import re
+import resource
 import selectors
 import socket
 import sys
@@ -73,6 +74,8 @@ def _watch(viewers: Iterable[_Viewer]) -> None:
 
 
 def main() -> None:
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     port, spec, count = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     viewers = _connect(port, spec, count)
     _wait_for_first_bytes(viewers)

@@ -23,6 +23,7 @@ from repo2hub.startup.child_processes import (
     wait_until_healthy,
 )
 from repo2hub.startup.database_schema import migrate_database
+from webhook.serving.sockets import inherited_descriptors
 from webhook.settings import WebSettings
 
 
@@ -36,7 +37,8 @@ def up(**options: Any) -> None:
     or Ctrl-C stops both processes; a running build goes back to the queue.
     """
     settings = load_all_settings(listen_address.drop_unset(options))
-    listen_address.require_free_port(settings)
+    if not inherited_descriptors(os.environ):
+        listen_address.require_free_port(settings)
     migrate_database(settings)
     if not settings.webhook_secrets:
         webhook_secret_file.ensure_secret(settings.data_dir)
@@ -74,7 +76,7 @@ def _run(settings: WebSettings, environ: Mapping[str, str], terminal: Terminal) 
     address = listen_address.service_address(settings)
     with ChildProcesses() as children:
         stop = stop_on_signal(children)
-        children.start("web", web_command(settings), environ)
+        children.start("web", web_command(settings), environ, sockets=inherited_descriptors(environ))
         children.start("builder", repo2hub_command("builder"), environ)
         if wait_until_healthy(address, children, stop):
             _print_welcome(terminal, settings, address)

@@ -37,15 +37,30 @@ class ChildProcesses:
         self.stop()
 
     def start(
-        self, name: str, argv: Sequence[str], env: Mapping[str, str], output: Path | None = None
+        self,
+        name: str,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        output: Path | None = None,
+        *,
+        sockets: Sequence[int] = (),
     ) -> None:
         """Start a child process in its own process group, so that Ctrl-C reaches it only through `stop`.
 
-        Its output is appended to the file `output`, or goes where ours goes.
+        Its output is appended to the file `output`, or goes where ours goes. `sockets` are the descriptors that
+        systemd gave to this process and that the child takes over.
         """
+        if sockets:  # LISTEN_PID must name the child
+            argv = ["/bin/sh", "-c", 'LISTEN_PID=$$ exec "$@"', "sh", *argv]
         with output.open("ab") if output else nullcontext() as file:
             self._running[name] = subprocess.Popen(
-                argv, env=env, stdin=subprocess.DEVNULL, stdout=file, stderr=file, process_group=0
+                argv,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                process_group=0,
+                pass_fds=sockets,
             )
 
     def exited_child(self) -> tuple[str, int] | None:

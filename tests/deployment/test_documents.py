@@ -133,6 +133,14 @@ def test_a_timer_has_its_service_and_is_a_unit_that_can_be_enabled(timer: str) -
     assert {"[Timer]", "[Install]"} < set(unit_file(timer).splitlines())
 
 
+@pytest.mark.parametrize("unit", sorted(path.name for path in SYSTEMD.glob("*.socket")))
+def test_a_socket_has_its_service_and_listens_where_nginx_and_the_default_expect_it(unit: str) -> None:
+    assert re.sub(r"@\w+", "@", unit).replace(".socket", ".service") in SERVICES
+    port = "8586" if "streams" in unit else "8585"
+    assert f"ListenStream=127.0.0.1:{port}" in unit_file(unit).splitlines()
+    assert f"http://127.0.0.1:{port}" in (ROOT / "docs" / "operations.md").read_text()
+
+
 @pytest.mark.parametrize("unit", SERVICES)
 def test_all_units_and_what_is_run_by_hand_work_on_the_same_settings(unit: str) -> None:
     given = r"^(?:User|Environment|EnvironmentFile)=[^-].*$"

@@ -227,7 +227,7 @@ def _body() -> bytes:
         raise RefusedDelivery(400, "incomplete", "The body is incomplete.") from exc
     if body is None or len(body) > MAX_BODY:
         raise RefusedDelivery(413, "too_large", "The delivery is larger than 25 MiB.")
-    if len(body) < (request.content_length or 0):  # gunicorn says nothing of it
+    if len(body) < (request.content_length or 0):
         raise RefusedDelivery(400, "incomplete", "The body is incomplete.")
     return body
 

@@ -18,7 +18,7 @@ _UNSENT = 128 * 1024
 """Bytes that the kernel holds of an answer beyond what is on its way."""
 _ACCEPTED_AT_ONCE = 8
 """Connections that an iteration of the event loop accepts."""
-_FIRST_DESCRIPTOR = 3  # sd_listen_fds(3)
+_FIRST_DESCRIPTOR = 3  # SD_LISTEN_FDS_START
 _TAKEN_RETRIES = 5
 _OTHER_DESCRIPTORS = 256
 """File descriptors that are no connection: the database's files, git's pipes."""
@@ -40,13 +40,17 @@ def listen(settings: WebSettings, environ: Mapping[str, str]) -> list[socket.soc
 
 def inherited(environ: Mapping[str, str]) -> list[socket.socket]:
     """Return the sockets that systemd's socket activation gave to this process."""
-    if environ.get("LISTEN_PID") != str(os.getpid()):
-        return []
-    count = int(environ.get("LISTEN_FDS", "0"))
-    sockets = [socket.socket(fileno=_FIRST_DESCRIPTOR + number) for number in range(count)]
+    sockets = [socket.socket(fileno=descriptor) for descriptor in inherited_descriptors(environ)]
     for sock in sockets:
         sock.set_inheritable(False)
     return sockets
+
+
+def inherited_descriptors(environ: Mapping[str, str]) -> range:
+    """Return the descriptors of these sockets: see sd_listen_fds(3)."""
+    is_ours = environ.get("LISTEN_PID") == str(os.getpid())
+    count = int(environ.get("LISTEN_FDS", "0")) if is_ours else 0
+    return range(_FIRST_DESCRIPTOR, _FIRST_DESCRIPTOR + count)
 
 
 def multiply(sockets: Iterable[socket.socket]) -> list[socket.socket]:

@@ -116,6 +116,19 @@ def test_no_delivery_is_refused_or_lost_while_the_process_restarts(
         assert acknowledged <= set(session.scalars(select(Delivery.guid)))
 
 
+def test_up_gives_its_socket_to_the_web_process(
+    listener: socket.socket, database_url: str, tmp_path: Path
+) -> None:
+    process = _start(listener, database_url, tmp_path, "up")
+    try:
+        _wait_until_it_listens(process)
+        assert deliver(f"http://127.0.0.1:{listener.getsockname()[1]}").json() == {"outcome": "pong"}
+    finally:
+        process.terminate()
+        process.communicate(timeout=2 * LIMIT)
+    assert process.returncode == 0
+
+
 def test_viewers_reconnect_to_the_process_that_comes_after(
     listener: socket.socket, database_url: str, tmp_path: Path, watched_build: Build
 ) -> None:
