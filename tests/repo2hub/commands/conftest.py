@@ -25,7 +25,7 @@ SECRET = "a secret for deliveries"
 HOSTILE = "\x1b]0;gotcha\x07\x1b[2J\x1b[31mred\x1b[0m"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def folder(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The data folder of the service, with its database."""
     folder = tmp_path_factory.mktemp("service")
@@ -33,13 +33,13 @@ def folder(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     return folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def github(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
     with GitServer(tmp_path_factory.mktemp("github")) as server:
         yield server
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def web(folder: Path, github: GitServer) -> Iterator[Web]:
     web = Web(
         {

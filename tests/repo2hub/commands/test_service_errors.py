@@ -12,7 +12,7 @@ from tests.repo2hub.commands.conftest import SECRET
 from webhook.http.errors import RESOLVE_ERROR_STATUS
 from webhook.http.parameters import unknown_build
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("commands")]  # one web process for all
 
 
 @pytest.mark.parametrize(
