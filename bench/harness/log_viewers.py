@@ -1,8 +1,9 @@
-"""Viewers of one log, in a process that costs little: `python -m bench.harness.log_viewers PORT SPEC COUNT`.
+"""Many viewers of one log, in one process: `python -m bench.harness.log_viewers PORT SPEC COUNT`.
 
-The machine has few cores, and what the viewers take is missing at the server. So there is one epoll loop that
-notes when bytes came and reads nothing into them before all is over. It prints `connected` when every viewer has
-the first bytes of its stream, and at the end, as JSON, what the viewers have seen and what processor time it took.
+On a machine with few cores, processor time of the viewers is missing for the server. So one epoll loop records
+when bytes arrive, and parses them only at the end. It prints `connected` when every viewer has the first bytes
+of its stream, and at the end a JSON object with the lines and delays of the viewers and the processor time that
+they used.
 """
 
 import json
@@ -16,9 +17,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 _LINE = re.compile(rb'"message": "line (\d+) at ([\d.]+)')
-_END = b"0\r\n\r\n"  # the last chunk of an answer
+_END = b"0\r\n\r\n"  # the last chunk of a response
 _LIMIT = 120.0
-"""Seconds without a byte after which a viewer has been forgotten."""
+"""Seconds without any byte after which the viewers give up."""
 
 
 @dataclass(eq=False)
@@ -27,16 +28,16 @@ class _Viewer:
     pieces: list[tuple[float, bytes]] = field(default_factory=list)
 
     def read(self) -> bool:
-        """Note what has come; False where nothing more will."""
+        """Record the bytes that have arrived; return False at the end of the stream."""
         piece = self.sock.recv(65536)
         self.pieces.append((time.monotonic(), piece))
         return bool(piece) and not piece.endswith(_END)
 
     def lines(self) -> Iterator[tuple[int, float]]:
-        """Yield each line's number, and the milliseconds from when it was written to when it was whole here."""
-        begun = b""
+        """Yield the number of each line, and the milliseconds from its commit until it was complete here."""
+        rest = b""
         for at, piece in self.pieces:
-            *events, begun = (begun + piece).split(b"\n\n")
+            *events, rest = (rest + piece).split(b"\n\n")
             for found in filter(None, map(_LINE.search, events)):
                 yield int(found[1]), (at - float(found[2])) * 1000
 
@@ -67,7 +68,7 @@ def _watch(viewers: Iterable[_Viewer]) -> None:
         while selector.get_map():
             ready = selector.select(_LIMIT)
             if not ready:
-                raise RuntimeError(f"nothing came any more for {len(selector.get_map())} viewers")
+                raise RuntimeError(f"{len(selector.get_map())} viewers received nothing for {_LIMIT:g} s")
             for key, _ in ready:
                 if not key.data.read():
                     selector.unregister(key.fileobj)
@@ -82,12 +83,12 @@ def main() -> None:
     print("connected", flush=True)
     before = time.process_time()
     _watch(viewers)
-    spent = time.process_time() - before
+    cpu_seconds = time.process_time() - before
     seen = [list(viewer.lines()) for viewer in viewers]
     report = {
         "lines": [[number for number, _ in lines] for lines in seen],
         "delays": [delay for lines in seen for _, delay in lines],
-        "cpu": spent,
+        "cpu": cpu_seconds,
     }
     print(json.dumps(report), flush=True)
 

@@ -1,7 +1,7 @@
-"""A history of builds, as years of use leave it: for what is measured over 100, 10,000 or 1,000,000 of them.
+"""A history of builds like that of years of use, for measurements over 100, 10,000 or 1,000,000 builds.
 
-The database makes the rows itself, out of their numbers, and their indices when all are there: a million is a
-matter of a minute or two. Nothing in it is random; it ends now, so that the last days have builds.
+The database generates the rows from their numbers and creates the indexes afterwards, so a million builds take
+a minute or two. Nothing is random. The history ends now, so that the last days have builds.
 """
 
 import time
@@ -17,16 +17,16 @@ from tests.support.service import Service
 
 BUILDS_OF_A_REPOSITORY = 200
 BRANCHES = ("main", "main", "main", "dev", "feature/plots")
-"""The branches of each repository, in the order in which they are pushed to, again and again."""
+"""The branches of each repository, in the order of pushes, which repeats."""
 
-_SECONDS_BETWEEN_BUILDS = 97  # seconds between two builds
-_REPORTED_BUILDS = 100_000  # builds whose ends were told to GitHub and stand in the outbox
+_SECONDS_BETWEEN_BUILDS = 97
+_REPORTED_BUILDS = 100_000  # newest builds that have a delivered report in the outbox
 
 _USER_ERROR = ("failed", "user_error", "package_not_found", "No package is called nump.")
 _TIME_LIMIT = ("failed", "time_limit", "time_limit", "The build took longer than an hour.")
 _SUPERSEDED = ("cancelled", "superseded", None, "A newer push to the same ref replaced this build.")
 _SUCCEEDED = ("succeeded", None, None, None)
-# What became of ten builds of a repository in turn: seven in ten are ready.
+# The outcomes of ten successive builds of a repository: seven in ten have succeeded.
 _OUTCOMES = (
     _SUCCEEDED,
     _SUCCEEDED,
@@ -40,7 +40,7 @@ _OUTCOMES = (
     _SUCCEEDED,
 )
 
-# What the two databases write differently, of an integer expression.
+# Expressions that differ between the two databases; {of} is an integer expression.
 _SQLITE = {
     "commit": "printf('%040x', {of})",
     "moment": "strftime('%Y-%m-%d %H:%M:%S.000000', :end + ({of}), 'unixepoch')",
@@ -52,21 +52,21 @@ _POSTGRESQL = {
 
 
 def insert_service_history(what: str, service: Service, address: str, builds: int) -> list[str]:
-    """Do as `insert_history` in the database of a service: at `address`, or its own SQLite file where that is ""."""
+    """Call `insert_history` for the database of a service: at `address`, or its SQLite file if that is empty."""
     recipe = SharedSettings(base_image=service.base_image, buildpacks=("uv", "standard")).recipe()
-    begun = time.perf_counter()
+    started = time.perf_counter()
     database = Database(address or f"sqlite:///{service.data_dir / 'repo2hub.db'}")
     names = insert_history(database, builds=builds, recipe=recipe)
     database.dispose()
-    print(f"  {what}, {builds:,} builds: made in {time.perf_counter() - begun:.0f} s", flush=True)
+    print(f"  {what}, {builds:,} builds: inserted in {time.perf_counter() - started:.0f} s", flush=True)
     return names
 
 
 def insert_history(database: Database, *, builds: int, recipe: str) -> list[str]:
-    """Record `builds` finished builds of as many repositories as that takes; return their names.
+    """Insert `builds` finished builds, and as many repositories as needed; return the repositories' names.
 
-    The database is migrated and empty. Each repository's pushes arrive, and each branch stands at the commit of
-    its last build.
+    The database must be migrated and empty. Every repository has a webhook, and every branch points to the commit
+    of its last build.
     """
     repositories = max(1, builds // BUILDS_OF_A_REPOSITORY)
     values = {
@@ -91,12 +91,12 @@ def insert_history(database: Database, *, builds: int, recipe: str) -> list[str]
             index.create(connection)
         connection.commit()
         _finish_load(connection, database.is_sqlite)
-        connection.invalidate()  # with its settings
+        connection.invalidate()  # because of its settings
     return [f"org-{number % 50}/repo-{number}" for number in range(1, repositories + 1)]
 
 
 def _finish_load(connection: Connection, is_sqlite: bool) -> None:
-    """Leave the tables as if the rows had come one by one: numbered, cleaned, and known to the planner."""
+    """Set sequences and statistics as if the rows had been inserted one by one."""
     if is_sqlite:
         connection.execute(text("ANALYZE"))
         connection.commit()
@@ -110,7 +110,7 @@ def _finish_load(connection: Connection, is_sqlite: bool) -> None:
 
 
 def _statements(is_sqlite: bool) -> list[str]:
-    """Return what makes the rows. The repositories' builds come in turn, as in a busy service."""
+    """Return the statements that insert the rows. The builds of the repositories alternate."""
     ways = _SQLITE if is_sqlite else _POSTGRESQL
 
     def moment(of: str) -> str:
@@ -165,7 +165,7 @@ def _statements(is_sqlite: bool) -> list[str]:
 
 
 def _sql_case(values: "tuple[str, ...] | list[str | None]", number: str) -> str:
-    """Return the SQL of the value whose place is `number`, counted round and round."""
+    """Return the SQL of the value at index `number`, modulo the number of values."""
     cases = " ".join(
         f"WHEN {place} THEN {'NULL' if value is None else repr(value)}" for place, value in enumerate(values)
     )

@@ -1,4 +1,4 @@
-"""Signed push deliveries of the size that GitHub sends, prepared before the clock runs."""
+"""Signed push deliveries of the size of GitHub's, prepared before a measurement."""
 
 import hashlib
 import json
@@ -9,15 +9,15 @@ from tests.support.service import SECRET
 from webhook.github.signature import sign
 
 REPOSITORIES = 500
-# A real payload has some 40 addresses in its repository, which make up most of its 7 kB.
+# A real payload has about 40 addresses of its repository, which are most of its 7 kB.
 _LINK = "https://api.github.com/repos/org/repository/link{/sha}" + "x" * 40
 _ADDRESSES = {f"link_{number}_url": _LINK for number in range(40)}
 
 
 def prepare(count: int, *, first: int = 0) -> list[bytes]:
-    """Return that many requests: pushes number `first` and on, to each repository in turn.
+    """Return `count` requests: the pushes from number `first` on, to each repository in turn.
 
-    A push replaces the one before it in its repository, and is some seconds newer.
+    Each push replaces the previous one of its repository and is some seconds newer.
     """
     return [_request(number) for number in range(first, first + count)]
 

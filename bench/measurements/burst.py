@@ -1,7 +1,7 @@
-"""A burst: 5,000 deliveries over 500 connections at once, a fifth of them redeliveries of others in the burst.
+"""A burst of 5,000 deliveries over 500 connections; a fifth of them are redeliveries of others in the burst.
 
-GitHub waits 10 seconds for an answer and does not deliver again by itself, so what counts is that each is answered
-in that time, and that the records then hold each push once.
+GitHub waits 10 seconds for a response and does not retry, so each delivery must be answered in that time, and
+each push must be recorded exactly once.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ class TimedAnswer:
 
 
 def run(folder: Path) -> None:
-    """Print what became of the burst, and of its records."""
+    """Print the responses to the burst, and its records."""
     new = deliveries.prepare(DELIVERIES - DUPLICATES)
     burst = [*new, *random.Random(1).sample(new, DUPLICATES)]
     random.Random(2).shuffle(burst)
@@ -61,7 +61,7 @@ def _report(answers: list[TimedAnswer], rows: dict[str, int]) -> None:
 
 
 async def send(address: str, requests: list[bytes]) -> list[TimedAnswer]:
-    """Send each request once, over as many connections at once as there are CONNECTIONS."""
+    """Send each request once, over CONNECTIONS connections."""
     left = iter(requests)
     senders = [_send_some(address, left) for _ in range(CONNECTIONS)]
     return [answer for some in await asyncio.gather(*senders) for answer in some]
@@ -71,11 +71,11 @@ async def _send_some(address: str, left: Iterator[bytes]) -> list[TimedAnswer]:
     url, answers = urlsplit(address), []
     reader, writer = await asyncio.open_connection(url.hostname, url.port)
     for request in left:
-        begun = time.perf_counter()
+        started = time.perf_counter()
         writer.write(request)
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         length = next(line for line in head.split("\r\n") if line.lower().startswith("content-length:"))
         await reader.readexactly(int(length.partition(":")[2]))
-        answers.append(TimedAnswer(int(head.split(" ", 2)[1]), time.perf_counter() - begun))
+        answers.append(TimedAnswer(int(head.split(" ", 2)[1]), time.perf_counter() - started))
     writer.close()
     return answers

@@ -1,7 +1,7 @@
 """Lookups on one web process, whose records hold 10,000 images, beside an empty Flask answer on the same server.
 
-A lookup asks which image a branch has. Where pushes arrive it is answered from the records, so the stand-in of
-GitHub must not have been asked for anything in the end.
+A lookup returns the image of a branch. For repositories with a webhook it is answered from the records, so the
+stand-in for GitHub must not receive any request.
 """
 
 import random
@@ -22,7 +22,7 @@ CONNECTIONS = (1, 8)
 
 
 def run(folder: Path) -> None:
-    """Print how many times as long as an empty answer a lookup takes."""
+    """Print the ratio of the times of a lookup and of an empty response."""
     _measure("SQLite", folder / "sqlite", "")
     with postgresql_server(folder / "server") as running, new_database(running) as address:
         _measure("PostgreSQL", folder / "postgresql", address)

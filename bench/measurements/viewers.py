@@ -1,10 +1,10 @@
 """500 and 2,000 viewers of one running log: their cost, the delay of a line, and how much they slow deliveries.
 
-Each round measures one process that serves everything, with 500 and with 2,000 viewers, and 500 viewers that have
-a process of their own (`repo2hub web --role streams`). The log is written as a builder writes it, with and without
-viewers, so that the viewers are all that differs. A line's delay runs from just before it is committed to its
-arrival at a viewer; the viewers are in one process of their own (`bench.harness.log_viewers`), whose processor
-time is shown beside the server's. The deliveries are sent one after another, as GitHub would send them.
+Each round measures one process that serves everything, with 500 and with 2,000 viewers, and a separate process
+for 500 viewers (`repo2hub web --role streams`). The log is written as a builder writes it, with and without
+viewers. The delay of a line is the time from just before its commit to its arrival at a viewer. All viewers are
+in one process (`bench.harness.log_viewers`), whose processor time is printed beside the server's. The
+deliveries are sent one after another.
 """
 
 import http.client
@@ -36,25 +36,25 @@ from tests.support.service import Service
 
 FEW, MANY = 500, 2000
 MAX_DELAY = {FEW: 100, MANY: 300}
-"""Milliseconds that the 99th percentile of a line's delay may have, by the number of viewers."""
+"""The target for the 99th percentile of a line's delay in milliseconds, by the number of viewers."""
 LINES, LINE_INTERVAL = 60, 0.25
-"""How many lines, and seconds between two of them: a builder sends what it has four times a second."""
+"""Lines, and seconds between two of them: a builder sends its output four times a second."""
 ROUNDS = 3
-_DELIVERIES_PER_ROUND = 2000  # deliveries prepared for one measurement, more than are sent in that time
+_DELIVERIES_PER_ROUND = 2000  # prepared for one measurement, more than are sent in it
 
 
 @dataclass
 class RoundResult:
-    """One round of one site; times in milliseconds."""
+    """The results of one round of one site; times are in milliseconds."""
 
     alone: list[float]
     beside: list[float]
     delays: list[float]
     whole: int
-    """Viewers that got every line in order."""
+    """Number of viewers that received every line in order."""
     bytes_each: float
     cpu: float
-    """Of the process that serves the viewers, for each line; where it is the only one, with its deliveries."""
+    """Of the process that serves the viewers, for each line; includes deliveries if it is the only process."""
     viewers_cpu: float
 
 
@@ -140,10 +140,10 @@ def _measure(site: Site, number: int) -> RoundResult:
 
 
 def _start_build(site: Site, number: int) -> Lease:
-    """Have a build running, whose log we write."""
+    """Start a build whose log this process writes."""
     build_id = site.service.request_build("org/watched", _commit(number))
     with site.database.write() as session:
-        # Ahead of the builds of all the deliveries: somebody waits for it.
+        # It is claimed before the builds of the deliveries, because it was requested by a user.
         build = transitions.claim(session, worker="bench", now=datetime.now(UTC))
     if build is None or build.id != build_id:
         raise RuntimeError("the wrong build was claimed")
@@ -179,18 +179,18 @@ def _write(database: Database, lease: Lease) -> None:
 
 
 def _deliver(site: Site, prepared: list[bytes], go_on: Callable[[], bool]) -> list[float]:
-    """Send deliveries one after another, as long as told, and return their times in milliseconds."""
+    """Send deliveries one after another while `go_on` returns True; return their times in milliseconds."""
     times: list[float] = []
     with socket.create_connection(("127.0.0.1", site.service.port), timeout=30) as sock:
         for raw in prepared:
             if not go_on():
                 return times
-            begun = time.monotonic()
+            started = time.monotonic()
             sock.sendall(raw)
             with http.client.HTTPResponse(sock) as answer:
                 answer.begin()
                 answer.read()
-            times.append((time.monotonic() - begun) * 1000)
+            times.append((time.monotonic() - started) * 1000)
             if answer.status != http.HTTPStatus.ACCEPTED:
                 raise RuntimeError(f"a delivery was answered with {answer.status}")
             time.sleep(0.01)
@@ -201,7 +201,7 @@ def _report(site: Site) -> None:
     seen = site.rounds
     print(f"  {site.name}: {site.viewers} viewers, {LINES} lines")
     print_median("viewers that got every line in order", [one.whole for one in seen])
-    # Of the first round: what a process once had it uses again.
+    # Of the first round, because a process reuses its memory in later rounds.
     print_median("memory for each", [seen[0].bytes_each / 1024], "kB")
     print_median("processor time for a line, server", [one.cpu for one in seen], "ms")
     print_median("processor time for a line, the viewers", [one.viewers_cpu for one in seen], "ms")

@@ -1,8 +1,8 @@
-"""Deliveries per second, and how long the slowest wait, with 32 connections.
+"""Deliveries per second, and their 99th percentile, with 32 connections.
 
-Ours verifies, reads, and records repository, ref head, build and delivery in one transaction. The peer is the
-barest Flask receiver on the same server: HMAC, JSON, one INSERT of the delivery on the driver, 202. Both answer
-only when it is committed, and on SQLite when the disk has it.
+Ours verifies and parses the delivery, and records repository, ref head, build and delivery in one transaction.
+The peer is a minimal receiver on the same server: HMAC, JSON, one INSERT of the delivery, 202. Both respond
+after the commit, when the data is on the disk.
 """
 
 from pathlib import Path
@@ -16,11 +16,11 @@ from bench.inputs import deliveries
 from demo.github.git_server import GitServer
 
 ROUNDS, SECONDS, CONNECTIONS = 5, 4, 32
-_PREPARED = 12_000  # for one round: more than any server here answers in it
+_PREPARED = 12_000  # deliveries of one round, more than a server handles in it
 
 
 def run(folder: Path) -> None:
-    """Print the ratio of rates, and the 99th percentile."""
+    """Print the ratio of rates, and the 99th percentiles."""
     _measure("SQLite", folder / "sqlite", "", "")
     with (
         postgresql_server(folder / "server") as server,
@@ -37,7 +37,7 @@ def _measure(what: str, folder: Path, our_database: str, peers_database: str) ->
         service(folder / "ours", github, DATABASE_URL=our_database) as ours,
         peer("receiver", folder / "peer", peers_database) as bare,
     ):
-        for address in (ours.url, bare):  # what a service that runs has seen long ago
+        for address in (ours.url, bare):  # a warm-up
             _load(address, folder, 0)
         mine, peers = take_turns(
             ROUNDS,
@@ -51,7 +51,7 @@ def _load(address: str, folder: Path, number: int) -> Load:
     prepared = deliveries.prepare(_PREPARED, first=number * _PREPARED)
     load = wrk.run(address, prepared, folder, connections=CONNECTIONS, seconds=SECONDS)
     if load.requests > _PREPARED:
-        raise RuntimeError("the server is so fast that deliveries were repeated: prepare more of them")
+        raise RuntimeError("deliveries were repeated, because the server is too fast: raise _PREPARED")
     return load
 
 

@@ -1,4 +1,4 @@
-"""The plain alternatives, served exactly as `repo2hub web` serves: an empty answer, and a bare webhook receiver.
+"""The peers of the web process, on the same server: an empty response, and a minimal webhook receiver.
 
 Run as a process: python -m bench.peers.flask_apps empty|receiver PORT FOLDER [DATABASE]
 """
@@ -28,7 +28,7 @@ _TABLE = "CREATE TABLE delivery (guid TEXT PRIMARY KEY, event TEXT, repository T
 
 
 def empty_app() -> Flask:
-    """An answer of nothing."""
+    """Return an application with an empty response."""
     app = Flask("empty")
 
     @app.get("/")
@@ -39,7 +39,7 @@ def empty_app() -> Flask:
 
 
 def receiver_app(store: StoreDelivery) -> Flask:
-    """The least that a webhook receiver does: verify, decode, keep the delivery, answer."""
+    """Return a minimal webhook receiver: verify, parse, store the delivery, respond."""
     app = Flask("receiver")
 
     @app.post("/webhook/github")
@@ -57,7 +57,7 @@ def receiver_app(store: StoreDelivery) -> Flask:
 
 
 def _in_sqlite(folder: Path) -> StoreDelivery:
-    """As `repo2hub web` does, return only when the disk has it: SQLite's default, synchronous=FULL."""
+    """Store in SQLite and return when the data is on the disk, like `repo2hub web`."""
     connection = sqlite3.connect(folder / "peer.db", check_same_thread=False, isolation_level=None)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute(_TABLE)
@@ -71,17 +71,16 @@ def _in_sqlite(folder: Path) -> StoreDelivery:
 
 
 def _in_postgresql(address: str) -> StoreDelivery:
-    """One statement, committed by itself, on one of as many connections as `repo2hub web` may open."""
+    """Store in PostgreSQL with one statement, which is its own transaction."""
     connect = {"autocommit": True}
-    engine = create_engine(
+    database = create_engine(
         address, pool_size=10, max_overflow=30, pool_reset_on_return=None, connect_args=connect
     )
-    with closing(engine.raw_connection()) as connection:
+    with closing(database.raw_connection()) as connection:
         connection.cursor().execute(_TABLE)
-    engine.dispose()  # the server forks
 
     def store(row: tuple[str, str, str, str]) -> None:
-        with closing(engine.raw_connection()) as connection:
+        with closing(database.raw_connection()) as connection:
             insert = "INSERT INTO delivery VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING"
             connection.cursor().execute(insert, row)
 
