@@ -17,6 +17,7 @@ from pydantic import Field
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
+from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter, PathConverter
 
 from db.log_store import START
@@ -130,6 +131,8 @@ class BinderHubApi:
             binder_request = self._parse_request()
             if request.method != "HEAD":
                 self._collect(binder_request, events)
+        except HTTPException:
+            raise  # the redirect of a browser to its login
         except Exception as exc:
             events.first.append(self._failure(exc))
         if events.log is None:

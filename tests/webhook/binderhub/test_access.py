@@ -4,6 +4,8 @@ from urllib.parse import quote
 
 import pytest
 from pydantic import SecretStr
+from werkzeug.exceptions import abort
+from werkzeug.utils import redirect
 
 from db.database import Database
 from db.records import builds
@@ -30,6 +32,18 @@ def test_another_web_site_cannot_start_a_build(
         assert (event["phase"], event["status_code"]) == ("failed", 403)
     assert build_count(database) == 0
     ask("gh/org/repo/main", Sec_Fetch_Site="same-origin").until("Waiting")
+
+
+def test_a_browser_that_must_log_in_is_redirected(
+    settings: WebSettings, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def redirect_to_login(*_: object) -> None:
+        abort(redirect("/hub/login"))
+
+    monkeypatch.setattr(Guard, "check", redirect_to_login)
+    client = create_app(settings, database).test_client()
+    response = client.get("/build/gh/org/repo/main?build_only=true")
+    assert (response.status_code, response.headers["Location"]) == (302, "/hub/login")
 
 
 def test_with_tokens_only_who_brings_one_is_answered(
