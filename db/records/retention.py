@@ -94,16 +94,10 @@ def count_old_logs(session: Session, *, before: datetime) -> int:
     return session.scalar(select(func.count()).select_from(Build).where(_has_old_log(before))) or 0
 
 
-def remove_old_logs(session: Session, *, before: datetime) -> int:
-    """Remove the logs of one batch of the builds that `count_old_logs` counts.
-
-    Return the number of builds in the batch, 0 if none is left.
-    """
-    batch = list(
-        session.scalars(select(Build.id).where(_has_old_log(before)).order_by(Build.id).limit(_BATCH))
-    )
-    session.execute(delete(LogChunk).where(LogChunk.build_id.in_(batch)))
-    return len(batch)
+def find_old_logs(session: Session, *, before: datetime) -> list[int]:
+    """Return one batch of the builds that `count_old_logs` counts, for `LogStore.remove`; [] if none is left."""
+    batch = select(Build.id).where(_has_old_log(before)).order_by(Build.id).limit(_BATCH)
+    return list(session.scalars(batch))
 
 
 def count_old_deliveries(session: Session, *, before: datetime) -> int:

@@ -11,7 +11,9 @@ from builder.errors import InfrastructureError
 from builder.prune import PruneResult, remove_images
 from builder.settings import BuilderSettings
 from db.database import Database
+from db.log_store import LogStore
 from db.records import retention
+from db.records.logs import DatabaseLogStore
 from db.records.retention import UnusedImage
 from repo2hub.output.errors import CommandFailed
 from repo2hub.output.terminal import Terminal, Tone
@@ -69,7 +71,7 @@ def prune(unused_days: int, keep: int, logs_days: int, cache_gib: int | None, ye
             with terminal.waiting("Removing. An image is removed a minute after its record ..."):
                 removed = remove_images(database, engine, images, unused_since=unused_since)
             _print_removed(terminal, removed)
-            _remove_in_batches(database, lambda session: retention.remove_old_logs(session, before=before))
+            _remove_old_logs(database, DatabaseLogStore(database), before)
             _remove_in_batches(
                 database, lambda session: retention.remove_old_deliveries(session, before=before)
             )
@@ -102,6 +104,15 @@ def _print_removed(terminal: Terminal, removed: PruneResult) -> None:
     terminal.echo(f"{removed.count} images removed", "good")
     for name in removed.kept:
         terminal.echo(f"kept, because a container uses it: {name}")
+
+
+def _remove_old_logs(database: Database, log_store: LogStore, before: datetime) -> None:
+    while True:
+        with database.read() as session:
+            build_ids = retention.find_old_logs(session, before=before)
+        if not build_ids:
+            return
+        log_store.remove(build_ids)
 
 
 def _remove_in_batches(database: Database, remove_batch: Callable[[Session], int]) -> None:
