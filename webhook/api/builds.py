@@ -129,7 +129,9 @@ class BuildsApi:
             message = 'The body must be a JSON object such as {"repository": "org/repo", "ref": "main"}.'
             raise HttpError(422, "bad_body", message)
         if unknown := sorted(str(name) for name in body.keys() - BuildRequestJson.__annotations__.keys()):
-            raise HttpError(422, "unknown_field", f"Unknown field: {', '.join(unknown)[:100]}.")
+            fields = ", ".join(BuildRequestJson.__annotations__)
+            message = f"Unknown field: {', '.join(unknown)[:100]}. The fields are {fields}."
+            raise HttpError(422, "unknown_field", message)
         repository, ref, force = body.get("repository"), body.get("ref", "HEAD"), body.get("force", False)
         if not isinstance(repository, str):
             raise HttpError(422, "bad_repository", "repository must be a string such as org/repo.")

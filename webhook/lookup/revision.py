@@ -102,9 +102,7 @@ def unknown_repository(full_name: str, reason: str = "") -> ResolveError:
     if reason:
         return ResolveError("unknown_repository", reason)
     if not is_at_github(full_name):
-        return ResolveError(
-            "unknown_repository", f"There is no public repository at {full_name}. Check the URL."
-        )
+        return ResolveError("unknown_repository", f"Public repository {full_name} not found. Check the URL.")
     message = (
         f"Repository {full_name} not found on GitHub. Check the spelling; if it is private, ask an admin of this "
         "service for access."

@@ -11,7 +11,7 @@ _PHASES = {Phase.FETCHING: "Fetching", Phase.BUILDING: "Building", Phase.PUSHING
 _CANCELLED = {
     Reason.SUPERSEDED: "Superseded",
     Reason.REQUESTED: "Cancelled",
-    Reason.REF_DELETED: "Branch deleted",
+    Reason.REF_DELETED: "Ref deleted",
     Reason.REPOSITORY_GONE: "Repository deleted",
 }
 _SENTENCES = {
