@@ -81,6 +81,8 @@ class RefHead(Base):
         one_of("learnt_by", ("push", "ls-remote"), "learnt_by"),
         # `db.queue.supersede` checks whether another ref points at a commit.
         Index("ix_ref_head_commit", "repository_id", "commit"),
+        # `ref_images.newest_of_refs`: the refs that stood at a commit before.
+        Index("ix_ref_head_previous", "repository_id", "previous"),
     )
 
     repository_id: Mapped[int] = mapped_column(ForeignKey("repository.id"), primary_key=True)
@@ -218,7 +220,11 @@ class Image(Base):
     """An existing image, identified by its repository, commit and recipe."""
 
     __tablename__ = "image"
-    __table_args__ = (UniqueConstraint("repository_id", "commit", "recipe"),)
+    __table_args__ = (
+        UniqueConstraint("repository_id", "commit", "recipe"),
+        # `ref_images.newest_of_refs`: the newest images of a recipe.
+        Index("ix_image_recipe", "recipe", "build_id"),
+    )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     repository_id: Mapped[int] = mapped_column(ForeignKey("repository.id"))

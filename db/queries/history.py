@@ -4,7 +4,7 @@ A page of the history begins below an id (keyset): a hundred thousand builds pag
 in the order of ids only below a state and a trigger. Where a filter leaves one of them open, the page is merged
 from the newest few of each word of it, which is a constant number of short reads.
 
-`db/queries/visibility.py` decides over private repositories, in the statements themselves, so that a page has no holes.
+`db/queries/visibility.py` hides private repositories in the statements themselves, so that a page has no holes.
 """
 
 from collections.abc import Iterator, Sequence

@@ -3,12 +3,9 @@
 from dataclasses import dataclass
 
 from flask import Blueprint, Response, jsonify, request
-from sqlalchemy import and_, exists
 
 from base.repository_names import GITHUB
-from db.models import Build, Repository
 from db.queries import ref_images
-from db.queries.visibility import visible
 from webhook.access.auth import Guard
 from webhook.access.permissions import read_access
 from webhook.builds.build_json import image_json
@@ -64,13 +61,12 @@ class ImagesApi:
     def list_images(self) -> Response:
         """Return the images that can be started now, newest first: the newest of each ref."""
         # The spawn page sends `org/repo`: it could show an image from another server, but not start it.
-        at_github = exists().where(Repository.id == Build.repository_id, Repository.provider == GITHUB)
-        seen = and_(visible(read_access(self.guard.user())), at_github)
+        access, recipe = read_access(self.guard.user()), self.builds.recipe
         with self.builds.database.read() as session:
-            newest = ref_images.newest_of_refs(session, self.builds.recipe, visible=seen, limit=MAX_IMAGES)
-            shown = [
-                image_json(image, repository=build.repository.full_name, ref=ref)
-                | {"commit_title": build.commit_title, "build": build.id}
-                for ref, image, build in newest
-            ]
+            newest = ref_images.newest_of_refs(session, recipe, access, provider=GITHUB, limit=MAX_IMAGES)
+        shown = [
+            image_json(one, repository=one.repository, ref=one.ref)
+            | {"commit_title": one.commit_title, "build": one.build_id}
+            for one in newest
+        ]
         return jsonify(images=shown)

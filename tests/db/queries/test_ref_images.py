@@ -1,14 +1,18 @@
 """The newest image of a ref, alone and in the list of the spawn form, whatever order its commits were built in."""
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import String, cast, false, literal, text, true
+from sqlalchemy import String, cast, literal, text
+from sqlalchemy.orm import Session
 
+from base.repository_names import GIT, GITHUB
 from db.database import Database
 from db.models import Build, Image, RefHead, Repository
 from db.queries import ref_images
+from db.queries.visibility import UNRESTRICTED, ReadAccess
 from db.records import refs
 from db.status import Status, Trigger
 from tests.conftest import NOW, RECIPE
@@ -22,6 +26,12 @@ __all__ = ["make"]
 MAIN, TOPIC = "refs/heads/main", "refs/heads/topic"
 A, B, C, D = ("a" * 40, "b" * 40, "c" * 40, "d" * 40)
 Push = Callable[..., None]
+
+
+@pytest.fixture(autouse=True, params=[ref_images.RECENT_IMAGES, 1])
+def recent_images(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """List from the newest images alone, and by looking at all refs."""
+    monkeypatch.setattr(ref_images, "RECENT_IMAGES", request.param)
 
 
 @pytest.fixture
@@ -39,17 +49,17 @@ def push(database: Database, repository: Repository) -> Push:
 
 
 def listed(database: Database, **more: object) -> list[int]:
-    arguments = {"recipe": RECIPE, "visible": true(), "limit": 10} | more
+    arguments = {"recipe": RECIPE, "read_access": UNRESTRICTED, "provider": GITHUB, "limit": 10} | more
     with database.read() as session:
-        return [found.build.id for found in ref_images.newest_of_refs(session, **arguments)]  # type: ignore[arg-type]
+        return [found.build_id for found in ref_images.newest_of_refs(session, **arguments)]  # type: ignore[arg-type]
 
 
 def newest(database: Database, ref: str = MAIN) -> str | None:
     """Return the commit of the newest image of a ref, after checking that the list contains the same."""
     with database.read() as session:
         last = ref_images.newest_of_ref(session, 1, ref)
-        found = ref_images.newest_of_refs(session, RECIPE, visible=true(), limit=10)
-    in_list = {row.ref: row.image.commit for row in found}
+        found = ref_images.newest_of_refs(session, RECIPE, UNRESTRICTED, provider=GITHUB, limit=10)
+    in_list = {row.ref: row.commit for row in found}
     assert len(in_list) == len(found) and in_list.get(ref) == (last and last.commit)
     return in_list.get(ref)
 
@@ -65,12 +75,15 @@ def test_each_ref_is_listed_once_with_the_newest_image_first(database: Database,
 
 
 def test_images_of_invisible_builds_are_not_listed(database: Database, make: Make, push: Push) -> None:
-    visible, other = make(), make(commit=OTHER)
-    assert listed(database, visible=false()) == []
-    assert listed(database, visible=Build.id == visible.id) == [visible.id]
+    visible, other = make(requested_by="ada"), make(commit=OTHER)
+    nobody, ada = ReadAccess(everything=False), ReadAccess(everything=False, name="ada")
+    assert listed(database, read_access=nobody) == []
+    assert listed(database, read_access=ada) == [visible.id]
     push(OTHER, visible.commit)
     assert listed(database) == [other.id]
-    assert listed(database, visible=Build.id == visible.id) == [visible.id]
+    assert listed(database, read_access=ada) == [visible.id]
+    assert listed(database, read_access=ReadAccess(False, repositories=("org/*",))) == [other.id]
+    assert listed(database, provider=GIT) == []
 
 
 def test_a_fast_forward_merge_has_the_image_of_the_merged_branch(
@@ -131,3 +144,13 @@ def test_the_newest_image_of_a_ref_is_read_by_indexes(database: Database, reposi
     assert "Seq Scan on build" not in plan and "Seq Scan on image" not in plan, plan
     assert "SCAN" not in plan.replace("SCALAR", ""), plan
     assert "ix_build_repository" in plan and "Sort" not in plan and "TEMP B-TREE" not in plan, plan
+
+    def list_images(session: Session) -> object:
+        return ref_images.newest_of_refs(session, RECIPE, UNRESTRICTED, provider=GITHUB, limit=200)
+
+    newest, of_recent, of_all = (plan_of(database, list_images, statement) for statement in range(3))
+    assert "ix_image_recipe" in newest and "Sort" not in newest and "TEMP B-TREE" not in newest, newest
+    assert "ix_image_recipe" in of_recent, of_recent
+    assert "ix_build_repository" in of_all, of_all
+    for plan in (of_recent, of_all):
+        assert not re.search("Seq Scan on (build|image)|SCAN (build|image|made_by|stepped)", plan), plan

@@ -55,8 +55,8 @@ def full_database(database: Database, repository: Repository, enqueue: Callable[
     return database
 
 
-def plan_of(database: Database, act: Callable[[Session], object]) -> str:
-    """Return the plan of the first statement on builds that `act` executes."""
+def plan_of(database: Database, act: Callable[[Session], object], number: int = 0) -> str:
+    """Return the plan of a statement on builds that `act` executes, by default of the first."""
     captured: list[tuple[str, Any]] = []
 
     def capture(_connection: Connection, _cursor: object, sql: str, parameters: Any, *_: object) -> None:
@@ -68,7 +68,7 @@ def plan_of(database: Database, act: Callable[[Session], object]) -> str:
         act(session)
         session.rollback()
     event.remove(database.engine, "before_cursor_execute", capture)
-    statement, parameters = captured[0]
+    statement, parameters = captured[number]
     with database.snapshot() as session:
         if database.is_sqlite:
             rows = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
@@ -90,7 +90,8 @@ def _generic_plan(connection: Connection, statement: str, parameters: dict[str, 
     placeholders = f"({', '.join(['%s'] * len(names))})" if names else ""
     cursor = ClientCursor(connection.connection.cursor().connection)
     values = cursor.mogrify(placeholders, [parameters[name] for name in names])
-    rows = connection.exec_driver_sql(f"EXPLAIN EXECUTE captured{values}")
+    rows = connection.exec_driver_sql(f"EXPLAIN EXECUTE captured{values}").all()
+    connection.exec_driver_sql("DEALLOCATE captured")
     return "\n".join(row[0] for row in rows)
 
 
