@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 from webhook.http.errors import HttpError
+from webhook.http.parameters import request_target
 from webhook.lookup.git_address import parse_address
 from webhook.lookup.revision import Spec, parse_spec
 
@@ -24,7 +25,7 @@ def raw_path(environ: Mapping[str, Any], prefix: str) -> str:
     it is the decoded path encoded again: then a slash is a slash.
     """
     routed = str(environ.get("PATH_INFO", "")).encode("latin-1").decode("utf-8", "replace")
-    raw = str(environ.get("RAW_URI") or environ.get("REQUEST_URI") or "")
+    raw = request_target(environ)
     raw = re.sub(r"^[a-z]+://[^/]*", "", raw, flags=re.IGNORECASE).partition("?")[0]
     if not raw.startswith(prefix) or unquote(raw) != routed:
         raw = quote(routed, safe="/:@")

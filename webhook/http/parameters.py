@@ -1,8 +1,9 @@
-"""Validate the numbers and words that callers put into paths and queries."""
+"""Read and validate what clients put into paths and queries."""
 
 import re
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from db.columns import MAX_ID
@@ -42,3 +43,8 @@ def unknown_build() -> HttpError:
 def with_query(path: str, query: dict[str, str], **changes: object) -> str:
     """Return a path with a query string, in which some parameters are replaced."""
     return f"{path}?{urlencode(query | {name: str(value) for name, value in changes.items()})}"
+
+
+def request_target(environ: Mapping[str, Any]) -> str:
+    """Return the path and query of a request as they were sent, or "" if the server does not provide them."""
+    return str(environ.get("RAW_URI") or environ.get("REQUEST_URI") or "")

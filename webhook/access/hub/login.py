@@ -20,6 +20,7 @@ from werkzeug.wrappers import Response
 
 from webhook.access.hub.client import HubClient
 from webhook.http.errors import HttpError
+from webhook.http.parameters import request_target
 
 LOGIN_TIME_LIMIT = timedelta(minutes=10)
 """How long a login may take, from the redirect to the hub until the browser returns."""
@@ -139,5 +140,5 @@ def set_up_session(app: Flask, base_path: str, api_token: str) -> None:
 
 def requested_path(request: Request) -> str:
     """Return the path and query of a request as they were sent: %2F in a path is not a slash."""
-    raw: str = request.environ.get("RAW_URI", "")
-    return raw if raw.startswith("/") else request.full_path.rstrip("?")
+    target = request_target(request.environ)
+    return target if target.startswith("/") else request.full_path.rstrip("?")
