@@ -6,11 +6,8 @@ import subprocess
 import pytest
 
 from demo.github.git_server import GitServer
-from repo2hub.client.service import NOT_FOUND_CODES
 from tests.repo2hub.command_line import REPO2HUB, Web, clean_environment
 from tests.repo2hub.commands.conftest import SECRET
-from webhook.http.errors import RESOLVE_ERROR_STATUS
-from webhook.http.parameters import unknown_build
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("commands")]  # one web process for all
 
@@ -81,8 +78,3 @@ def test_a_service_of_a_hub_is_found_by_the_variables_of_the_hub(
         assert (code, len(err.splitlines())) == (4, 1) and "base path included" in err
     finally:
         behind.stop()
-
-
-def test_the_client_knows_all_codes_of_404_responses() -> None:
-    codes = {code for code, status in RESOLVE_ERROR_STATUS.items() if status == 404} | {unknown_build().code}
-    assert codes == NOT_FOUND_CODES
