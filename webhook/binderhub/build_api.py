@@ -236,7 +236,9 @@ class BinderHubApi:
     def _start(self, miss: Miss, resolved: Resolved, binder_request: BinderHubRequest) -> int | bytes:
         """Enqueue a build and return its id, or the end of the stream if the image exists by now."""
         if resolved.stale and miss.state not in ("queued", "running"):
-            message = f"{self._server(miss)} cannot be reached, and the last known commit has no image. Try again later."
+            message = (
+                f"{self._server(miss)} cannot be reached, and the last known commit has no image. Try again."
+            )
             raise ResolveError("github_unreachable", message)
         requested = self.builds.enqueue(replace(binder_request.request, full_name=miss.repository), resolved)
         self.metrics.count_build_request("cached" if requested.image else requested.outcome.value)
