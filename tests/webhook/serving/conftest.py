@@ -95,6 +95,12 @@ def wait_until_up(address: str, process: "subprocess.Popen[bytes]") -> None:
             time.sleep(0.1)
 
 
+def _limited(files: str) -> list[str]:
+    """Return a command that runs another one with a limit of open files: a number, or the hard limit."""
+    number = str(resource.getrlimit(resource.RLIMIT_NOFILE)[1]) if files == "hard" else files
+    return ["/bin/sh", "-c", f'ulimit -n {number}; exec "$@"', "sh"]
+
+
 @pytest.fixture
 def git(tmp_path: Path) -> SlowGit:
     """What the server runs as git."""
@@ -111,7 +117,7 @@ def start(settings: WebSettings, database_url: str, tmp_path: Path, git: SlowGit
     """Start servers; what still runs at the end must end well on SIGTERM."""
     started: list[Server] = []
 
-    def start_one(deadlines: float = 1, **more: str) -> Server:
+    def start_one(deadlines: float = 1, files: str = "hard", **more: str) -> Server:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         variables = {
@@ -126,7 +132,7 @@ def start(settings: WebSettings, database_url: str, tmp_path: Path, git: SlowGit
         environ = {f"REPO2HUB_{name}": value for name, value in variables.items()}
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-c", PROGRAM, str(deadlines)],
+                [*_limited(files), sys.executable, "-c", PROGRAM, str(deadlines)],
                 env=os.environ | {"PATH": git.path} | environ,
                 stdout=output,
                 stderr=output,

@@ -65,6 +65,17 @@ def test_a_request_that_does_not_come_to_its_end_is_closed_and_others_go_on(
     assert b"event: end" in b"".join(older.iter_content())
 
 
+def test_where_all_descriptors_are_used_the_oldest_idle_connections_make_room(start: Start) -> None:
+    server = start(deadlines=LIMIT, files="400")
+    with ExitStack() as stack:
+        idle = [stack.enter_context(server.connect()) for _ in range(600)]
+        assert server.deliver().json() == {"outcome": "pong"}
+        with pytest.raises(ConnectionResetError):
+            idle[0].recv(1)
+        idle[-1].sendall(b"GET /versions HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert idle[-1].recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
 def test_a_second_request_has_a_deadline_too(server: Server) -> None:
     with server.connect() as client:
         client.sendall(b"GET /versions HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
