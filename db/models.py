@@ -11,6 +11,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     String,
+    Text,
     UniqueConstraint,
     false,
     text,
@@ -250,6 +251,20 @@ class ImageTotal(Base):
     images: Mapped[int] = mapped_column(BigInteger)
     bytes: Mapped[int] = mapped_column(BigInteger)
     """Layers that images share count once per image."""
+
+
+class EndedTotal(Base):
+    """The ended builds that the metrics have counted, in one row; see `db.records.ended_totals`."""
+
+    __tablename__ = "ended_total"
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    settled_to: Mapped[int] = mapped_column(BigInteger)
+    unfinished: Mapped[str] = mapped_column(Text)
+    """JSON: ids of builds."""
+    counts: Mapped[str] = mapped_column(Text)
+    """JSON: status, provider, seconds, number of builds."""
 
 
 class LogChunk(Base):

@@ -2,24 +2,27 @@
 
 Below an id under which no new build can appear, ended builds are counted once; above it, at each scrape.
 PostgreSQL does not commit in the order of ids, so a build may appear below one that was already counted. The id is
-therefore one that was the newest at a moment whose writers have all finished.
+therefore one that was the newest at a moment whose writers have all finished. What was counted up to it is saved
+from time to time: a process that starts goes on from there.
 """
 
 import threading
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from db.database import Database
 from db.queries import metrics
 from db.queries.metrics import EndedCount
-from db.status import Status
+from db.records import ended_totals
+from db.records.ended_totals import EndedBuildCounts, EndedTotals
 
 _BATCH = 100_000  # builds in one statement
 
-EndedBuildCounts = Counter[tuple[Status, str, int | None]]
-"""Ended builds by status, provider and duration in seconds; None for builds that never started."""
+_SAVE_EVERY = 500  # builds, which a process that starts counts again
 
 
 class EndedBuildCounter:
@@ -30,8 +33,9 @@ class EndedBuildCounter:
         self._lock = threading.Lock()
         self._settled: EndedBuildCounts = Counter()
         self._settled_to = 0
-        self._unfinished: set[int] = set()
+        self._unfinished: frozenset[int] = frozenset()
         """Builds below `_settled_to` that had not ended."""
+        self._saved_to: int | None = None
         self._seen = 0  # the newest build at an earlier moment
         self._writing: frozenset[str] | None = None
         """The writers of that moment that have not finished."""
@@ -39,6 +43,8 @@ class EndedBuildCounter:
     def count(self) -> EndedBuildCounts:
         """Return the ended builds. Raises SQLAlchemyError if the database is unreachable."""
         with self._lock:
+            if self._saved_to is None:
+                self._load()
             upto = self._settled_limit()
             with self._database.snapshot() as session:
                 active = metrics.active_ids(session)
@@ -47,8 +53,22 @@ class EndedBuildCounter:
                 recent = _between(session, upto, metrics.newest_id(session))
             self._settled += settled
             self._settled_to = upto
-            self._unfinished = {build_id for build_id in active if build_id <= upto}
+            self._unfinished = frozenset(build_id for build_id in active if build_id <= upto)
+            self._save()
             return self._settled + recent
+
+    def _load(self) -> None:
+        with self._database.read() as session:
+            self._settled_to, self._unfinished, self._settled = ended_totals.load(session)
+        self._saved_to = self._settled_to
+
+    def _save(self) -> None:
+        if self._settled_to - (self._saved_to or 0) < _SAVE_EVERY:
+            return
+        totals = EndedTotals(self._settled_to, self._unfinished, self._settled)
+        with suppress(SQLAlchemyError), self._database.write() as session:  # the next count tries again
+            ended_totals.save(session, totals)
+            self._saved_to = self._settled_to
 
     def _settled_limit(self) -> int:
         """Return the id below which a snapshot taken from now on sees all builds that will ever exist.

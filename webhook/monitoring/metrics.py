@@ -21,8 +21,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from db.database import Database
 from db.queries import metrics
+from db.records.ended_totals import EndedBuildCounts
 from db.status import Status
-from webhook.monitoring.build_counter import EndedBuildCounter, EndedBuildCounts
+from webhook.monitoring.build_counter import EndedBuildCounter
 from webhook.settings import Role
 from webhook.streaming.log_streams import LogStreams
 

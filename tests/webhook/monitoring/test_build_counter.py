@@ -1,18 +1,23 @@
 """Ended builds are counted once by each process, whatever the order in which transactions commit."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 
+import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from db.database import Database
 from db.models import Build, Repository
+from db.queries import metrics
 from db.queue import enqueue, transitions
 from db.queue.enqueue import Enqueued
 from db.queue.transitions import BuildResult
-from db.records import repositories
+from db.records import ended_totals, repositories
+from db.records.ended_totals import EndedTotals
 from db.status import Lease, Status, Trigger
 from tests.conftest import NOW, RECIPE, database_url
+from webhook.monitoring import build_counter
 from webhook.monitoring.build_counter import EndedBuildCounter
 
 __all__ = ["database_url"]  # on both databases
@@ -107,3 +112,41 @@ def test_a_snapshot_does_not_change(database: Database) -> None:
         assert session.scalar(count) == before == 0
     with database.snapshot() as session:
         assert session.scalar(count) == 1
+
+
+def test_a_new_process_goes_on_from_what_was_saved(
+    database: Database, enqueue: Callable[..., Enqueued], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build_counter, "_SAVE_EVERY", 1)
+    counted_from: list[int] = []
+    count_ended = metrics.count_ended
+
+    def spy(session: Session, *, after: int, upto: int) -> Iterator[metrics.EndedCount]:
+        counted_from.append(after)
+        return count_ended(session, after=after, upto=upto)
+
+    for letter in "abc":
+        enqueue(commit=letter * 40)
+    with database.write() as session:
+        slow = transitions.claim(session, worker="w", now=NOW)
+    assert slow is not None and finish_all(database) == 2
+    before = EndedBuildCounter(database)
+    assert [counted(before), counted(before)] == [2, 2]
+    monkeypatch.setattr(metrics, "count_ended", spy)
+    with database.write() as session:
+        assert transitions.finish(session, Lease(slow.id, 1), BuildResult(Status.SUCCEEDED), now=NOW)
+    enqueue(commit="d" * 40)
+    assert finish_all(database) == 1
+    after = EndedBuildCounter(database)
+    assert after.count() == before.count()
+    assert counted(after) == 4
+    assert counted_from and min(counted_from) == 3  # the first three are not read again
+
+
+def test_an_older_count_does_not_replace_a_newer_one(database: Database) -> None:
+    newer = EndedTotals(7, frozenset({3}), Counter({(Status.FAILED, "gh", None): 2}))
+    for totals in (newer, EndedTotals(5, frozenset(), Counter())):
+        with database.write() as session:
+            ended_totals.save(session, totals)
+    with database.read() as session:
+        assert ended_totals.load(session) == newer
