@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 # tests/support/schedule.py says which tests run together and in which order.
-PYTEST := $(PYTHON) -m pytest -q --dist loadgroup --no-loadscope-reorder
+PYTEST := $(PYTHON) -m pytest -q
 # Twice the cores, up to 8: acceptance tests wait for the engine most of their time.
 WORKERS := $(shell cores=$$(nproc); echo $$((cores < 4 ? 2 * cores : 8)))
 COMPILE := .venv/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \

@@ -72,7 +72,6 @@ def test_no_pod_is_told_of_services_by_names_of_our_settings() -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-@pytest.mark.xdist_group("jsonschema")
 def test_every_resource_is_what_kubernetes_knows(path: Path) -> None:
     import kubernetes_validate  # here, because it compiles grammars for seconds
 
@@ -82,7 +81,6 @@ def test_every_resource_is_what_kubernetes_knows(path: Path) -> None:
         kubernetes_validate.validate(document, VERSION, strict=True)
 
 
-@pytest.mark.xdist_group("jsonschema")
 def test_a_misspelt_field_would_be_found() -> None:
     import kubernetes_validate
 

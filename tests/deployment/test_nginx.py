@@ -29,7 +29,7 @@ from tests.conftest import ROOT, TEMPLATE, database_of
 from tests.support.registry import free_port
 from tests.support.service import SECRET, Service
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("nginx")]  # one site for each database
+pytestmark = pytest.mark.slow
 LIMIT = 60.0
 """Seconds after which a test gives up waiting."""
 TOKEN = "an-api-token"

@@ -14,7 +14,7 @@ from db.status import Status
 from tests.repo2hub.command_line import Web
 from tests.repo2hub.commands.conftest import HOSTILE, Builder
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("commands")]  # one web process for all
+pytestmark = pytest.mark.slow
 
 
 def following(web: Web, name: str, builder: Builder) -> "tuple[subprocess.Popen[str], Build]":

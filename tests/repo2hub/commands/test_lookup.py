@@ -9,7 +9,7 @@ from demo.github.delivery import deliver, push_payload
 from tests.repo2hub.command_line import Web
 from tests.repo2hub.commands.conftest import SECRET, Builder
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("commands")]  # one web process for all
+pytestmark = pytest.mark.slow
 
 
 def test_lookup_prints_only_the_name_or_why_there_is_no_image(

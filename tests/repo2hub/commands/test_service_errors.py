@@ -9,7 +9,7 @@ from demo.github.git_server import GitServer
 from tests.repo2hub.command_line import REPO2HUB, Web, clean_environment
 from tests.repo2hub.commands.conftest import SECRET
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("commands")]  # one web process for all
+pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize(

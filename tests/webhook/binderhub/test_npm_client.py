@@ -17,7 +17,7 @@ from tests.support.service import Service
 from tests.webhook.records import Records
 from webhook.settings import WebSettings
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("npm_client")]  # one service for all
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

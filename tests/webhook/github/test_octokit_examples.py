@@ -104,7 +104,6 @@ def annotated_tag(created: Payload) -> Payload:
     }
 
 
-@pytest.mark.xdist_group("jsonschema")
 @pytest.mark.parametrize("derive", [ordinary, forced, of_many_commits, annotated_tag])
 def test_pushes_derived_from_the_examples_build_their_head_commit(
     examples: dict[str, list[Payload]], deliver: Deliver, database: Database, derive: Any
