@@ -51,7 +51,7 @@ def test_github_and_listed_servers_may_be_anywhere(names: Callable[..., None], u
     assert ask(url) == []
 
 
-def test_a_public_server_is_asked_at_the_addresses_that_were_seen(names: Callable[..., None]) -> None:
+def test_a_public_server_is_pinned_to_its_addresses(names: Callable[..., None]) -> None:
     names("192.0.32.8", "2620:0:2d0:200::8")
     assert ask("https://host.example/a") == [
         ("http.curloptResolve", "host.example:443:192.0.32.8,[2620:0:2d0:200::8]")
@@ -105,7 +105,7 @@ def test_what_is_no_plain_https_address_is_not_asked(names: Callable[..., None],
         ask(url)
 
 
-def test_a_proxy_looks_names_up_but_numbers_are_looked_at_here(names: Callable[..., None]) -> None:
+def test_behind_a_proxy_only_ip_addresses_are_checked(names: Callable[..., None]) -> None:
     names()
     assert ask("https://host.example/a", PROXY) == []
     for number in ("10.0.0.7", "0x7f.1", "2130706433"):
@@ -116,7 +116,7 @@ def test_a_proxy_looks_names_up_but_numbers_are_looked_at_here(names: Callable[.
         ask("https://host.example/a", PROXY | {"no_proxy": ".example"})
 
 
-def test_a_name_that_nobody_knows_is_an_error_of_the_network(names: Callable[..., None]) -> None:
+def test_a_name_that_does_not_resolve_is_a_network_error(names: Callable[..., None]) -> None:
     names()
     with pytest.raises(socket.gaierror):
         ask("https://host.example/a")

@@ -1,4 +1,4 @@
-"""What git says of a repository that it does not get, read alike by the builder and the web application."""
+"""What git prints about a repository that it cannot read, interpreted alike by builder and web application."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -29,20 +29,20 @@ MISSING += [f"fatal: '{ADDRESS}' does not appear to be a git repository"]
 NEITHER = [f"{UNABLE} 500", f"{UNABLE} 429", "fatal: the remote end hung up unexpectedly", ""]
 
 
-@pytest.mark.parametrize("said", [*MOVED, *DENIED, *MISSING, *NEITHER])
-def test_a_message_means_one_thing(said: str) -> None:
-    assert (is_redirect(said), is_denied(said)) == (said in MOVED, said in DENIED)
-    assert is_hidden(said) is (said in DENIED + MISSING)
+@pytest.mark.parametrize("message", [*MOVED, *DENIED, *MISSING, *NEITHER])
+def test_a_message_means_one_thing(message: str) -> None:
+    assert (is_redirect(message), is_denied(message)) == (message in MOVED, message in DENIED)
+    assert is_hidden(message) is (message in DENIED + MISSING)
 
 
 @pytest.fixture
-def git_that_says(tmp_path: Path) -> Callable[[str], LsRemote]:
+def git_that_prints(tmp_path: Path) -> Callable[[str], LsRemote]:
     """A git that fails with a message, and who asks it."""
 
-    def asked(said: str) -> LsRemote:
-        (tmp_path / "said").write_text(said)
+    def asked(message: str) -> LsRemote:
+        (tmp_path / "message").write_text(message)
         git = tmp_path / "git"
-        git.write_text(f"#!/bin/sh\ncat {tmp_path}/said >&2\nexit 128\n")
+        git.write_text(f"#!/bin/sh\ncat {tmp_path}/message >&2\nexit 128\n")
         git.chmod(0o755)
         environ = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
         return LsRemote("https://github.com", None, environ, lambda: NOW, ("git.example",))
@@ -50,15 +50,15 @@ def git_that_says(tmp_path: Path) -> Callable[[str], LsRemote]:
     return asked
 
 
-@pytest.mark.parametrize("said", [*DENIED, *MISSING, *NEITHER])
-def test_builder_and_web_application_take_the_same_for_missing(
-    git_that_says: Callable[[str], LsRemote], said: str
+@pytest.mark.parametrize("message", [*DENIED, *MISSING, *NEITHER])
+def test_builder_and_web_application_agree_on_missing_repositories(
+    git_that_prints: Callable[[str], LsRemote], message: str
 ) -> None:
-    is_final = said not in NEITHER
-    error = git_errors.fetch_error(ADDRESS, "a" * 40, said, at_github=False)
+    is_final = message not in NEITHER
+    error = git_errors.fetch_error(ADDRESS, "a" * 40, message, at_github=False)
     assert isinstance(error, UserError if is_final else InfrastructureError)
     with pytest.raises(RepositoryMissing if is_final else Unreachable):
-        git_that_says(said).list_refs(ADDRESS)
+        git_that_prints(message).list_refs(ADDRESS)
 
 
 def test_the_suffix_stands_behind_the_name() -> None:

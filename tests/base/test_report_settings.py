@@ -1,4 +1,4 @@
-"""The settings of what is told to others."""
+"""The settings of reports."""
 
 import pytest
 
@@ -66,7 +66,9 @@ def test_what_does_not_fit_is_named_and_no_secret_is_quoted(
     assert "T0K3N" not in str(caught.value) and "password" not in str(caught.value)
 
 
-def test_addresses_are_secrets_and_their_channels_do_not_tell_them(environment: pytest.MonkeyPatch) -> None:
+def test_notified_urls_are_secrets_and_their_channels_do_not_contain_them(
+    environment: pytest.MonkeyPatch,
+) -> None:
     given(environment, NOTIFY_URLS=f"{HOOK}, {HOOK},http://127.0.0.1:9/x", NOTIFY_SECRET="s3cr3t")
     settings = SharedSettings.load()
     assert settings.channels == (notification_channel(HOOK), notification_channel("http://127.0.0.1:9/x"))

@@ -20,7 +20,7 @@ ENV = {"PATH": "/usr/bin:/bin"}
 
 @pytest.fixture
 def marker(tmp_path: Path) -> Iterator[str]:
-    """A word on the command line of everything the test starts, to find it in /proc afterwards."""
+    """A marker in the command line of all processes that the test starts, to find them in /proc."""
     word = f"marker-{tmp_path.name}-{id(tmp_path)}"
     yield word
     assert processes_with(word) == []
@@ -110,7 +110,7 @@ def test_a_grandchild_that_keeps_the_pipe_open_neither_blocks_nor_survives(marke
     assert (code, lines) == (0, ["started"])
 
 
-def test_a_grandchild_that_chatters_for_ever_does_not_block_either(marker: str) -> None:
+def test_a_grandchild_that_prints_forever_does_not_block_either(marker: str) -> None:
     code, _ = sh(f"(sh -c 'while :; do echo x; sleep 0.01; done' {marker} &) ; exit 3", marker)
     assert code == 3
 
@@ -170,7 +170,7 @@ def test_the_timeout_ends_a_child_that_keeps_talking(marker: str) -> None:
     assert "0.5 s" in caught.value.message and "REPO2HUB_BUILD_TIMEOUT" in caught.value.message
 
 
-def test_the_idle_limit_ends_a_child_that_fell_silent(marker: str) -> None:
+def test_the_idle_timeout_ends_a_silent_child(marker: str) -> None:
     with pytest.raises(UserError) as caught:
         sh("echo x; sleep 600; :", marker, idle_timeout=0.4)
     assert (caught.value.cause, caught.value.reason) == ("idle_limit", Reason.TIME_LIMIT)

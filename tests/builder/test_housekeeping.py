@@ -1,4 +1,4 @@
-"""Every builder removes what nobody needs any more, whatever it tells itself, on both databases."""
+"""Every builder removes outdated records, with or without channels of its own, on both databases."""
 
 import threading
 import time
@@ -26,7 +26,7 @@ def reports(database: Database) -> int:
         return session.scalar(select(func.count()).select_from(Report)) or 0
 
 
-def test_a_builder_that_tells_nobody_removes_old_reports(
+def test_a_builder_without_channels_removes_old_reports(
     database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # No engine, whatever the machine has. By TCP: a Unix socket with nobody behind it docker's client leaves open.
@@ -36,15 +36,15 @@ def test_a_builder_that_tells_nobody_removes_old_reports(
         known = repositories.record(
             session, full_name="Org/Repo", provider_id=1, webhook_active=True, now=NOW
         )
-        wish = {"commit": COMMIT, "recipe": RECIPE, "trigger": Trigger.PUSH, "now": NOW}
-        build = enqueue.enqueue(session, repository=known, ref="refs/heads/main", **wish).build  # type: ignore[arg-type]
+        fields = {"commit": COMMIT, "recipe": RECIPE, "trigger": Trigger.PUSH, "now": NOW}
+        build = enqueue.enqueue(session, repository=known, ref="refs/heads/main", **fields).build  # type: ignore[arg-type]
         assert build is not None
         transitions.cancel(session, build.id, by=None, now=NOW)
-        told = session.scalars(select(Report)).all()
-        for report in told:
+        created = session.scalars(select(Report)).all()
+        for report in created:
             report.settled_at, report.due_at, report.outcome = NOW - 2 * outbox.KEPT_FOR, None, "delivered"
     web.dispose()
-    assert reports(database) == len(told) == 2
+    assert reports(database) == len(created) == 2
     context, stop = BuilderContext.of(BuilderSettings(data_dir=tmp_path / "data"), {}), threading.Event()
     log_store, wake_up = DatabaseLogStore(database), database_wake_up(database)
     worker = threading.Thread(target=Worker(context, database, log_store, wake_up, stop).serve)

@@ -1,4 +1,4 @@
-"""A worker's sign of life: said now and then, taken back at the end, and never a reason to stop building."""
+"""The record of a live builder: written from time to time, removed at the end, never a reason to stop."""
 
 import os
 from datetime import UTC, datetime, timedelta
@@ -26,15 +26,15 @@ def context_of(folder: Path) -> BuilderContext:
     return BuilderContext.of(BuilderSettings(data_dir=folder, worker_name="host"), {})
 
 
-def test_a_worker_says_that_it_lives_and_leaves_when_it_is_stopped(database: Database) -> None:
+def test_a_builder_announces_itself_and_removes_its_record_when_stopped(database: Database) -> None:
     ours = Presence("worker-1", 3, database)
     ours.announce()
     with database.read() as session:
-        said = session.get_one(Builder, "worker-1")
-    assert said.slots == 3 and said.version and said.started_at <= said.seen_at
+        record = session.get_one(Builder, "worker-1")
+    assert record.slots == 3 and record.version and record.started_at <= record.seen_at
     ours.announce()  # too soon to be written again
     with database.read() as session:
-        assert session.get_one(Builder, "worker-1").seen_at == said.seen_at
+        assert session.get_one(Builder, "worker-1").seen_at == record.seen_at
     ours.leave()
     with database.read() as session:
         assert session.get(Builder, "worker-1") is None
@@ -50,7 +50,7 @@ def test_builders_on_hosts_of_one_name_are_two(database: Database, tmp_path: Pat
         one.workspaces.close()
 
 
-def test_a_builder_takes_the_place_of_one_that_was_killed(database: Database, tmp_path: Path) -> None:
+def test_a_builder_replaces_a_killed_one(database: Database, tmp_path: Path) -> None:
     first, second = context_of(tmp_path), context_of(tmp_path)
     for one in (first, second):
         Presence(one.worker, 1, database, replaces=one.killed_workers).announce()
@@ -64,7 +64,7 @@ def test_a_builder_takes_the_place_of_one_that_was_killed(database: Database, tm
         one.workspaces.close()
 
 
-def test_a_builder_that_fell_silent_is_removed_after_a_while(database: Database) -> None:
+def test_the_record_of_a_builder_that_stopped_announcing_itself_is_removed(database: Database) -> None:
     with database.write() as session:
         for name, ago in (("lives", 0), ("silent", 20), ("gone", 25)):
             at = NOW - timedelta(hours=ago)
@@ -74,7 +74,7 @@ def test_a_builder_that_fell_silent_is_removed_after_a_while(database: Database)
         assert set(session.scalars(select(Builder.name))) == {"lives", "silent"}
 
 
-def test_a_database_that_is_away_does_not_stop_a_worker(tmp_path: Path) -> None:
+def test_an_unavailable_database_does_not_stop_a_builder(tmp_path: Path) -> None:
     without_tables = Database(f"sqlite:///{tmp_path / 'empty.db'}")
     ours = Presence("worker-1", 1, without_tables)
     with capture_logs() as logged:

@@ -11,7 +11,7 @@ import pytest
 from builder import workspace
 from builder.workspace import Workspaces, builder_secret
 
-# A builder that runs something in a build's folder, says its process id, and is then killed.
+# A builder that runs a process in a build's folder, prints its process id, and is then killed.
 KILLED = """
 import os, subprocess, sys
 from pathlib import Path
@@ -41,7 +41,7 @@ def test_a_folder_is_gone_with_its_build_even_one_without_permissions(tmp_path: 
 
 
 @pytest.mark.parametrize("reached", ["as it is", "through a link"])
-def test_what_a_killed_builder_has_left_is_ended_and_removed_by_the_next(
+def test_the_next_builder_kills_the_processes_and_removes_the_folders_of_a_killed_one(
     tmp_path: Path, reached: str
 ) -> None:
     data = tmp_path / "data"

@@ -120,7 +120,7 @@ def test_a_dockerfile_wins_over_every_other_file(recipe: BuildSpec, buildpacks: 
     assert done.stdout == "FROM theirs\n\n"
 
 
-def test_with_uv_alone_what_it_cannot_take_ends_with_the_file_that_asks(recipe: BuildSpec) -> None:
+def test_with_uv_alone_a_repository_that_it_cannot_build_fails_with_the_reason(recipe: BuildSpec) -> None:
     done = render(replace(recipe, buildpacks=("uv",)), "conda")
     assert done.returncode == 1
     last = json.loads(done.stderr.splitlines()[-1])
@@ -156,9 +156,7 @@ def configured(recipe: BuildSpec, monkeypatch: pytest.MonkeyPatch, **values: obj
     return make_r2d(arguments[arguments.index("--config") :])
 
 
-def test_no_service_but_the_local_folder_is_asked_for_the_content(
-    recipe: BuildSpec, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_the_local_content_provider_is_used(recipe: BuildSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     application = configured(recipe, monkeypatch)
     assert [provider.__name__ for provider in application.content_providers] == ["Local"]
 

@@ -1,4 +1,4 @@
-"""Which repositories uv takes, and what the Dockerfile says that it renders for them."""
+"""Which repositories uv builds, and the Dockerfiles that it renders for them."""
 
 import re
 from collections.abc import Iterator
@@ -95,7 +95,7 @@ def test_a_repository_of_python_packages_is_taken(path: str, content: str) -> No
         ),
     ],
 )
-def test_what_uv_cannot_take_is_left_to_the_next_buildpack_or_ends_with_the_file_that_asks(
+def test_a_repository_that_uv_cannot_build_is_left_to_the_next_buildpack_or_fails_with_the_reason(
     path: str, content: str, names: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     write("requirements.txt", "numpy")
@@ -238,7 +238,7 @@ def test_a_line_about_an_index_lets_the_file_be_installed_before_the_copy(line: 
         "numpy --hash=sha256:00 -r other.txt",
     ],
 )
-def test_a_line_about_the_repository_makes_the_file_wait_for_the_copy(line: str) -> None:
+def test_a_line_about_the_repository_is_installed_after_the_copy(line: str) -> None:
     assert not uv_requirements.is_independent(f"first\n{line}\nlast\n")
 
 
@@ -309,7 +309,7 @@ def test_the_cache_is_mounted_where_it_has_a_name_and_nowhere_else() -> None:
     assert "type=cache" not in dockerfile(cache_id=None)
 
 
-def test_what_a_requirements_file_says_never_reaches_the_dockerfile() -> None:
+def test_the_content_of_a_requirements_file_never_reaches_the_dockerfile() -> None:
     write("requirements.txt", 'numpy\n$(touch /evil) `id` "; rm -rf /" \\\nRUN evil\n')
     write("runtime.txt", "python-3.11")
     assert "evil" not in dockerfile()

@@ -25,7 +25,7 @@ def gone() -> Iterator[docker.DockerClient]:
 
 @pytest.mark.parametrize("what", [base_image.find_prepared, base_image.prepare])
 @pytest.mark.parametrize("trusts", [True, False])
-def test_an_engine_that_went_away_is_no_fault_of_the_base_image(
+def test_an_engine_that_stops_responding_is_not_an_unusable_base_image(
     gone: docker.DockerClient, tmp_path: Path, what: Any, trusts: bool
 ) -> None:
     bundle = tmp_path / "ca.pem"
@@ -36,7 +36,7 @@ def test_an_engine_that_went_away_is_no_fault_of_the_base_image(
 
 
 class Engine(StandIn):
-    """An engine that holds no image, and answers a pull as it is told."""
+    """An engine without images, with a prepared answer to a pull."""
 
     def __init__(self, pull: Answer, stop: StopSignal) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ def test_a_build_can_be_stopped_while_its_base_image_is_pulled(tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_a_pull_that_fails_is_told_as_the_registry_tells_it(tmp_path: Path) -> None:
+def test_a_failed_pull_quotes_the_registry(tmp_path: Path) -> None:
     log: list[str] = []
     with pytest.raises(InfrastructureError, match="cannot pull org/base:1: manifest unknown") as raised:
         make(tmp_path, Answer(body={"error": "manifest unknown"}), log)

@@ -34,7 +34,7 @@ class SlowEngine(StandIn):
         ("builder.engine.base_image", ("org/base:1", ""), base_image.unusable_error, "base_image_unusable"),
     ],
 )
-def test_a_registry_that_takes_too_long_is_no_commits_fault(
+def test_a_slow_registry_is_an_infrastructure_error(
     tmp_path: Path,
     module: str,
     arguments: tuple[str, ...],

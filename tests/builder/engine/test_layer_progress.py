@@ -1,4 +1,4 @@
-"""What the engine tells of layers, as lines for a log."""
+"""The engine's events about layers as lines for a log."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ def event(layer: str, status: str, done: int = 0, size: int = 0) -> dict[str, An
 
 
 @pytest.mark.parametrize(("status", "verb"), [("Pushing", "pushing"), ("Downloading", "pulling")])
-def test_layers_on_their_way_are_added_up_now_and_then(status: str, verb: str) -> None:
+def test_layers_in_progress_are_summed_up_from_time_to_time(status: str, verb: str) -> None:
     progress = LayerProgress()
     assert progress.add(event("a", status, 1, 4), now=100) == f"{verb} 1.0 of 4.0 MB"
     assert progress.add(event("b", status, 2, 6), now=101) is None, "too soon"
@@ -23,14 +23,14 @@ def test_layers_on_their_way_are_added_up_now_and_then(status: str, verb: str) -
 @pytest.mark.parametrize(
     "status", ["Pushed", "Mounted from org/other", "Download complete", "Already exists"]
 )
-def test_a_layer_that_is_done_is_told_at_once_and_counts_in_full(status: str) -> None:
+def test_a_finished_layer_has_a_line_and_counts_in_full(status: str) -> None:
     progress = LayerProgress()
     progress.add(event("a", "Downloading", 1, 4), now=100)
     assert progress.add(event("a", status), now=100) == f"a: {status}"
     assert progress.add(event("b", "Downloading", 1, 6), now=200) == "pulling 5.0 of 10.0 MB"
 
 
-def test_what_says_nothing_of_a_layers_size_is_no_line() -> None:
+def test_an_event_without_a_size_has_no_line() -> None:
     progress = LayerProgress()
     for said in (
         {"status": "Digest: sha256:1"},

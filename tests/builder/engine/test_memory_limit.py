@@ -48,7 +48,7 @@ def test_a_limit_that_cannot_be_enforced_is_an_error_and_not_ignored(tmp_path: P
 
 
 class EngineWithDriver(StandIn):
-    """As much of an engine's API as tells who makes its control groups."""
+    """The part of an engine's API that returns its cgroup driver."""
 
     def __init__(self, driver: str) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ def test_a_builder_whose_limit_cannot_be_enforced_refuses_to_start(
     assert len(refused.stderr.splitlines()) == 1
 
 
-def test_a_group_that_cannot_be_written_is_a_refusal_whatever_the_engine_says(cgroups: Path) -> None:
+def test_a_cgroup_that_cannot_be_written_is_an_error_whatever_driver_the_engine_has(cgroups: Path) -> None:
     version_1(cgroups).mkdir(parents=True)
     with pytest.raises(InfrastructureError, match="cannot be enforced"):
         start_and_stop()
@@ -110,7 +110,7 @@ def test_the_limit_is_set_when_the_builder_starts(cgroups: Path, version: Callab
     assert file.read_text() == str(2**30)
 
 
-def test_an_engine_that_has_run_nothing_yet_stops_no_builder(cgroups: Path) -> None:
+def test_a_builder_starts_while_its_engine_has_no_cgroup_yet(cgroups: Path) -> None:
     with capture_logs() as logged:
         start_and_stop()
     assert "worker.memory_not_limited_yet" in [one["event"] for one in logged]

@@ -24,7 +24,7 @@ REGISTRIES: list[Callable[[], Registry]] = [LocalRegistry, DockerRegistry]
 
 
 class Engine(StandIn):
-    """An engine that answers a push as it is told."""
+    """An engine with a prepared answer to a push."""
 
     pushed = Answer(body={"aux": {"Tag": "1", "Digest": DIGEST, "Size": 1}})
     stopped: StopSignal | None = None

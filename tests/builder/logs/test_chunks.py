@@ -8,7 +8,7 @@ from builder.logs.chunks import Chunker
 MIB = 2**20
 
 
-def test_lines_wait_for_company_until_the_clock_says_so() -> None:
+def test_lines_wait_for_more_until_they_are_due() -> None:
     chunker = Chunker(flush_after=0.5)
     assert chunker.add("one", 10.0) == []
     assert chunker.due(10.4) == []
@@ -19,7 +19,7 @@ def test_lines_wait_for_company_until_the_clock_says_so() -> None:
     assert chunker.close() == ["three\n"]
 
 
-def test_a_line_that_comes_when_it_is_time_takes_the_others_along() -> None:
+def test_a_line_that_arrives_when_a_chunk_is_due_is_part_of_it() -> None:
     chunker = Chunker(flush_after=0.5)
     chunker.add("one", 10.0)
     assert chunker.add("two", 11.0) == ["one\ntwo\n"]

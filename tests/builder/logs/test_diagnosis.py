@@ -82,7 +82,7 @@ EXPECTED = {
 }
 
 # What could not be made to happen here: conda's channels and R's mirrors are out of reach, and newer engines
-# word the same failures otherwise. Written after those tools' own messages.
+# word the same failures differently. Written after those tools' own messages.
 WRITTEN = {
     "conda, package": (
         "#9 8.1 PackagesNotFoundError: The following packages are not available from current channels:\n"

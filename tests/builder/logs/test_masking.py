@@ -25,7 +25,7 @@ SECRET = "s3cr3t/with+odd&chars"
         SECRET[:5] + "\x00" + SECRET[5:],
     ],
 )
-def test_a_secret_is_masked_in_every_clothing(form: str) -> None:
+def test_a_secret_is_masked_in_every_encoding(form: str) -> None:
     masked = Masker([SECRET]).mask(f"before {form} after")
     assert "***" in masked
     assert SECRET not in masked and SECRET[3:15] not in masked

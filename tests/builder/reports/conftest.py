@@ -1,4 +1,4 @@
-"""Builds whose changes are told to GitHub and to a receiver of notifications, both over real sockets."""
+"""Builds whose changes are reported to GitHub and to a notified URL, both over real sockets."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -94,9 +94,14 @@ def repository(database: Database, clock: Clock) -> Repository:
 @pytest.fixture
 def push(database: Database, repository: Repository, clock: Clock) -> Callable[..., int]:
     def ask(commit: str = COMMIT, of: Repository = repository) -> int:
-        wish: Any = {"ref": "refs/heads/main", "commit": commit, "recipe": RECIPE, "trigger": Trigger.PUSH}
+        fields: Any = {
+            "ref": "refs/heads/main",
+            "commit": commit,
+            "recipe": RECIPE,
+            "trigger": Trigger.PUSH,
+        }
         with database.write() as session:
-            placed = enqueue.enqueue_entry(session, repository=of, force=True, now=clock.now, **wish)
+            placed = enqueue.enqueue_entry(session, repository=of, force=True, now=clock.now, **fields)
         assert placed.build is not None
         return placed.build.id
 
@@ -119,8 +124,8 @@ def end(database: Database, clock: Clock) -> Callable[..., None]:
 @pytest.fixture
 def channels(settings: BuilderSettings, database: Database, clock: Clock) -> dict[str, ChannelDispatcher]:
     found = {
-        name: ChannelDispatcher(name, teller, database, clock)
-        for name, teller in notifiers(settings, clock).items()
+        name: ChannelDispatcher(name, notifier, database, clock)
+        for name, notifier in notifiers(settings, clock).items()
     }
     assert tuple(found) == settings.channels
     return found

@@ -1,4 +1,4 @@
-"""Telling GitHub over real sockets: what a commit hears, and what happens when GitHub refuses or hangs."""
+"""Commit statuses on GitHub over real sockets: their content, and what happens if GitHub rejects them or hangs."""
 
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -35,7 +35,7 @@ def outcome(database: Database) -> tuple[str | None, str | None]:
     return last.outcome, last.error
 
 
-def test_a_commit_hears_of_its_build(
+def test_a_commit_gets_the_statuses_of_its_build(
     github: GitHubApi, to_github: ChannelDispatcher, push: Push, end: End
 ) -> None:
     build = push()
@@ -69,7 +69,7 @@ def test_a_commit_hears_of_its_build(
         ),
     ],
 )
-def test_each_end_has_its_word(
+def test_each_end_has_its_state(
     *,
     github: GitHubApi,
     to_github: ChannelDispatcher,
@@ -85,7 +85,7 @@ def test_each_end_has_its_word(
     assert told == status and len(told[1]) <= 140
 
 
-def test_an_attempt_that_failed_says_that_there_will_be_another(
+def test_a_failed_attempt_is_reported_as_a_retry(
     github: GitHubApi, to_github: ChannelDispatcher, push: Push, database: Database, clock: Clock
 ) -> None:
     push()
@@ -146,7 +146,7 @@ def test_github_says_how_long_to_wait(
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])
-def test_an_outage_is_waited_for_and_not_learnt_anew_by_each_report(
+def test_an_outage_blocks_the_channel_instead_of_failing_each_report(
     *,
     github: GitHubApi,
     to_github: ChannelDispatcher,
@@ -186,7 +186,7 @@ def test_a_host_that_is_not_there_is_an_outage(
 
 
 @pytest.mark.parametrize("has_arrived", [True, False])
-def test_an_answer_that_never_comes_is_given_up_and_nothing_is_told_twice(
+def test_a_request_times_out_and_is_not_delivered_twice(
     *,
     github: GitHubApi,
     to_github: ChannelDispatcher,
@@ -207,7 +207,7 @@ def test_an_answer_that_never_comes_is_given_up_and_nothing_is_told_twice(
     assert outcome(database) == ("delivered", None)
 
 
-def test_a_teller_that_dies_between_telling_and_writing_it_down_does_no_harm(
+def test_a_builder_that_dies_after_delivering_a_report_does_not_deliver_it_twice(
     github: GitHubApi, to_github: ChannelDispatcher, push: Push, clock: Clock, database: Database
 ) -> None:
     push()
@@ -235,7 +235,7 @@ def test_a_teller_that_dies_between_telling_and_writing_it_down_does_no_harm(
         (Answer(422, ["not", "an", "object"]), "no reason given"),
     ],
 )
-def test_what_only_an_admin_can_mend_is_given_up_with_its_reason(
+def test_a_report_that_only_an_admin_can_fix_is_given_up_with_its_reason(
     *,
     github: GitHubApi,
     to_github: ChannelDispatcher,
@@ -251,7 +251,7 @@ def test_what_only_an_admin_can_mend_is_given_up_with_its_reason(
     (report,) = reports(database)
     assert report.outcome == "gave_up" and report.error is not None
     assert words in report.error and TOKEN not in report.error
-    push("f" * 40)  # and the next is told as ever
+    push("f" * 40)  # and the next is delivered as usual
     assert to_github.dispatch_next()
     assert outcome(database) == ("delivered", None)
 
@@ -299,9 +299,15 @@ def test_a_netrc_s_password_is_not_sent(
     assert github.asked[0].headers["Authorization"] == f"Bearer {TOKEN}"
 
 
-def found(database: Database, repository: Repository, now: datetime, **wish: Any) -> None:
+def found(database: Database, repository: Repository, now: datetime, **fields: Any) -> None:
     """Ask for the image of COMMIT, which is there."""
-    asked = {"ref": "refs/heads/new", "commit": COMMIT, "recipe": RECIPE, "trigger": Trigger.PUSH, **wish}
+    asked = {
+        "ref": "refs/heads/new",
+        "commit": COMMIT,
+        "recipe": RECIPE,
+        "trigger": Trigger.PUSH,
+        **fields,
+    }
     with database.write() as session:
         placed = enqueue.enqueue_entry(session, repository=repository, now=now, **asked)
     assert placed.outcome is EnqueueOutcome.EXISTS
@@ -309,7 +315,7 @@ def found(database: Database, repository: Repository, now: datetime, **wish: Any
 
 @pytest.fixture
 def image(database: Database, repository: Repository, push: Push, end: End, clock: Clock) -> int:
-    """A build that has made the image of COMMIT, which nobody was told of; it returns the build."""
+    """A build that made the image of COMMIT and was not reported; returns the build."""
     build_id = push()
     end()
     with database.write() as session:
@@ -319,7 +325,7 @@ def image(database: Database, repository: Repository, push: Push, end: End, cloc
     return build_id
 
 
-def test_a_push_that_finds_its_image_has_its_commit_told(
+def test_a_push_that_finds_its_image_is_reported_on_its_commit(
     *,
     github: GitHubApi,
     to_github: ChannelDispatcher,
@@ -337,7 +343,7 @@ def test_a_push_that_finds_its_image_has_its_commit_told(
 
 
 @pytest.mark.parametrize("others", [0, 40])
-def test_what_a_commit_says_already_is_not_said_again(
+def test_a_status_that_is_already_set_is_not_set_again(
     *,
     github: GitHubApi,
     to_github: ChannelDispatcher,
@@ -355,12 +361,12 @@ def test_what_a_commit_says_already_is_not_said_again(
     for _ in range(3):
         found(database, repository, clock.now)
     assert to_github.dispatch_next()
-    assert not to_github.dispatch_next()  # one of the three was told, the rest are the same
+    assert not to_github.dispatch_next()  # one of the three was delivered, the rest are the same
     assert len(github.statuses["Org/Repo", COMMIT]) == 1 + others
     assert outcome(database) == ("delivered", None)
 
 
-def test_a_commit_whose_newest_status_is_another_is_told(
+def test_a_commit_with_another_newest_status_gets_the_status_again(
     *,
     github: GitHubApi,
     to_github: ChannelDispatcher,
@@ -372,21 +378,21 @@ def test_a_commit_whose_newest_status_is_another_is_told(
     image: int,
 ) -> None:
     push()
-    end(USER_ERROR)  # built anew, and failed: the image from before is there all the same
+    end(USER_ERROR)  # rebuilt, and failed: the earlier image still exists
     assert to_github.dispatch_next()
     found(database, repository, clock.now)
     assert to_github.dispatch_next()
     assert [state for state, _ in github.of("Org/Repo", COMMIT)] == ["failure", "success"]
 
 
-def test_who_asks_for_an_image_that_is_there_is_no_news_for_github(
+def test_a_request_for_an_existing_image_is_not_reported_to_github(
     *, to_github: ChannelDispatcher, database: Database, repository: Repository, clock: Clock, image: int
 ) -> None:
     found(database, repository, clock.now, trigger=Trigger.LAUNCH)
     assert not to_github.dispatch_next()
 
 
-def test_where_no_pushes_arrive_nobody_is_told_of_an_image_that_is_there(
+def test_an_existing_image_is_not_reported_where_no_pushes_arrive(
     *, to_github: ChannelDispatcher, database: Database, repository: Repository, clock: Clock, image: int
 ) -> None:
     with database.write() as session:

@@ -51,17 +51,17 @@ def variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, github: GitHubApi
 
 
 @pytest.fixture
-def teller(clock: Clock) -> GitHubStatusNotifier:
+def notifier(clock: Clock) -> GitHubStatusNotifier:
     return GitHubStatusNotifier(BuilderSettings.load(), HttpClient(), clock)
 
 
 def notify(
-    teller: GitHubStatusNotifier, *, installation: int | None = INSTALLATION, commit: str = COMMIT
+    notifier: GitHubStatusNotifier, *, installation: int | None = INSTALLATION, commit: str = COMMIT
 ) -> None:
     repository = Repository(id=1, full_name="Org/Repo", installation_id=installation)
     build = Build(id=1, commit=commit, repository=repository)
     report = Report(id=1, commit=commit, status=Status.QUEUED, attempt=0, tries=1, created_at=NOW)
-    teller.notify(report, build)
+    notifier.notify(report, build)
 
 
 def paths(github: GitHubApi) -> list[str]:
@@ -73,29 +73,29 @@ STATUS = f"/repos/Org/Repo/statuses/{COMMIT}"
 
 
 def test_one_token_serves_until_shortly_before_its_end(
-    teller: GitHubStatusNotifier, github: GitHubApi, clock: Clock
+    notifier: GitHubStatusNotifier, github: GitHubApi, clock: Clock
 ) -> None:
-    notify(teller)
-    notify(teller)
+    notify(notifier)
+    notify(notifier)
     assert paths(github) == [TOKENS, STATUS, STATUS]
     clock.now += timedelta(minutes=54)
-    notify(teller)
+    notify(notifier)
     clock.now += timedelta(minutes=2)
-    # The stand-in's own clock stands still, so only the age that the teller sees matters.
+    # The stand-in's own clock stands still, so only the age that the notifier sees matters.
     with pytest.raises(PermanentNotifyError, match="rejected the App"):
-        notify(teller)  # its JWT lies in the future of the stand-in
+        notify(notifier)  # its JWT lies in the future of the stand-in
     assert paths(github)[3:] == [STATUS, TOKENS]
 
 
-def test_a_token_may_set_statuses_and_nothing_else(teller: GitHubStatusNotifier, github: GitHubApi) -> None:
-    notify(teller)
+def test_a_token_may_set_statuses_and_nothing_else(notifier: GitHubStatusNotifier, github: GitHubApi) -> None:
+    notify(notifier)
     assert github.asked[0].json() == {"permissions": {"statuses": "write"}}
 
 
 def test_a_jwt_is_short_and_begins_a_little_before_now(
-    teller: GitHubStatusNotifier, github: GitHubApi, clock: Clock
+    notifier: GitHubStatusNotifier, github: GitHubApi, clock: Clock
 ) -> None:
-    notify(teller)
+    notify(notifier)
     given = github.asked[0].headers["Authorization"].removeprefix("Bearer ")
     assert jwt.get_unverified_header(given)["alg"] == "RS256"
     claims = jwt.decode(given, options={"verify_signature": False})
@@ -104,17 +104,17 @@ def test_a_jwt_is_short_and_begins_a_little_before_now(
 
 
 def test_an_installation_that_no_delivery_named_is_looked_up_once(
-    teller: GitHubStatusNotifier, github: GitHubApi
+    notifier: GitHubStatusNotifier, github: GitHubApi
 ) -> None:
-    notify(teller, installation=None)
-    notify(teller, installation=None)
+    notify(notifier, installation=None)
+    notify(notifier, installation=None)
     assert paths(github) == ["/repos/Org/Repo/installation", TOKENS, STATUS, STATUS]
 
 
 def test_one_that_was_removed_and_installed_again_is_found(
-    teller: GitHubStatusNotifier, github: GitHubApi
+    notifier: GitHubStatusNotifier, github: GitHubApi
 ) -> None:
-    notify(teller, installation=12)
+    notify(notifier, installation=12)
     assert paths(github) == [
         "/app/installations/12/access_tokens",
         "/repos/Org/Repo/installation",
@@ -123,16 +123,16 @@ def test_one_that_was_removed_and_installed_again_is_found(
     ]
 
 
-def test_a_token_that_is_refused_before_its_time_is_renewed_once(
-    teller: GitHubStatusNotifier, github: GitHubApi
+def test_a_token_that_is_rejected_early_is_renewed_once(
+    notifier: GitHubStatusNotifier, github: GitHubApi
 ) -> None:
-    notify(teller)
+    notify(notifier)
     github.tokens.clear()
-    notify(teller)
+    notify(notifier)
     assert paths(github) == [TOKENS, STATUS, STATUS, TOKENS, STATUS]
     github.always = Answer(401, {"message": "Bad credentials"})
     with pytest.raises(PermanentNotifyError):
-        notify(teller)
+        notify(notifier)
     assert paths(github)[5:] == [STATUS, TOKENS]
 
 
@@ -149,32 +149,30 @@ def test_a_token_that_is_refused_before_its_time_is_renewed_once(
     ],
 )
 def test_what_an_admin_has_to_mend_is_said(
-    teller: GitHubStatusNotifier, github: GitHubApi, answers: list[Answer], words: str
+    notifier: GitHubStatusNotifier, github: GitHubApi, answers: list[Answer], words: str
 ) -> None:
     github.trouble.extend(answers)
     with pytest.raises(PermanentNotifyError, match=words):
-        notify(teller)
+        notify(notifier)
 
 
 @pytest.mark.parametrize("body", [None, [], {"token": 1}, {"token": "x", "expires_at": "soon"}])
 def test_an_answer_without_a_token_is_waited_out(
-    teller: GitHubStatusNotifier, github: GitHubApi, body: object
+    notifier: GitHubStatusNotifier, github: GitHubApi, body: object
 ) -> None:
     github.trouble.append(Answer(201, body))
     with pytest.raises(TransientNotifyError):
-        notify(teller)
+        notify(notifier)
 
 
-def test_one_owner_s_limit_is_not_another_s(teller: GitHubStatusNotifier) -> None:
+def test_one_owner_s_limit_is_not_another_s(notifier: GitHubStatusNotifier) -> None:
     one, two = (
         Build(repository=Repository(full_name=name, installation_id=1)) for name in ("Org/a", "other/a")
     )
-    assert teller.scope(one) == "org" != teller.scope(two)
+    assert notifier.scope(one) == "org" != notifier.scope(two)
 
 
-def test_a_key_in_a_variable_may_have_its_line_breaks_spelt_out(
-    monkeypatch: pytest.MonkeyPatch, pem: str
-) -> None:
+def test_a_key_in_a_variable_may_have_escaped_line_breaks(monkeypatch: pytest.MonkeyPatch, pem: str) -> None:
     monkeypatch.delenv("REPO2HUB_GITHUB_APP_PRIVATE_KEY_FILE")
     monkeypatch.setenv("REPO2HUB_GITHUB_APP_PRIVATE_KEY", pem.replace("\n", "\\n"))
     found = BuilderSettings.load().github_app_private_key

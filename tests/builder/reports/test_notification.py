@@ -1,4 +1,4 @@
-"""Telling whoever gets notifications: signed, the same when sent again, and holding up nobody else."""
+"""Notifications: signed, the same when sent again, and independent of other channels."""
 
 import threading
 
@@ -15,7 +15,7 @@ from webhook.github import signature
 pytestmark = pytest.mark.slow
 
 
-def test_a_notification_is_signed_and_tells_of_its_moment(
+def test_a_notification_is_signed_and_has_its_time(
     receiver: StandIn, to_receiver: ChannelDispatcher, push: Push, end: End
 ) -> None:
     build = push()
@@ -41,9 +41,9 @@ def test_a_notification_is_signed_and_tells_of_its_moment(
         None,
         0,
     )
-    told = last["build"]
-    assert (told["repository"], told["commit"], told["reason"]) == ("Org/Repo", COMMIT, "user_error")
-    assert told["message"] == "No package is called nump." and told["finished_at"] is not None
+    build = last["build"]
+    assert (build["repository"], build["commit"], build["reason"]) == ("Org/Repo", COMMIT, "user_error")
+    assert build["message"] == "No package is called nump." and build["finished_at"] is not None
 
 
 def test_a_notification_that_is_sent_again_is_the_same(

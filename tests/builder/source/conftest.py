@@ -16,7 +16,7 @@ TOKEN = "ghs_notarealtokenbutlongenough"
 
 
 class Checkout:
-    """Fetches into a fresh folder, and remembers what was said; `hosts` are as of REPO2HUB_GIT_HOSTS."""
+    """Fetches into a new folder and records git's output; `hosts` is REPO2HUB_GIT_HOSTS."""
 
     def __init__(self, github: GitServer, folder: Path) -> None:
         self.github = github

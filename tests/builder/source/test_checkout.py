@@ -51,7 +51,7 @@ def git(folder: Path, *arguments: str) -> str:
 # The right files
 
 
-def test_exactly_the_asked_commit_is_fetched_and_nothing_of_its_history(
+def test_exactly_the_requested_commit_is_fetched_without_its_history(
     github: GitServer, checkout: Checkout
 ) -> None:
     repository = github.create("Org/Repo")
@@ -88,9 +88,7 @@ def test_links_are_checked_out_as_links(github: GitServer, checkout: Checkout) -
     assert os.readlink(checkout("org/repo", commit) / "b") == "a"
 
 
-def test_the_title_and_author_are_told_short_and_without_control_characters(
-    github: GitServer, checkout: Checkout
-) -> None:
+def test_the_title_and_author_are_shortened_and_sanitized(github: GitServer, checkout: Checkout) -> None:
     message = "Fix \x1b[31mthe\x1b]0;evil\x07 thing\u202e " + "x" * 500 + "\n\nBody"
     commit = github.create("org/repo").commit({"a": "x"}, message=message)
     title, author = commit_details(checkout("org/repo", commit))
@@ -211,7 +209,7 @@ def test_a_missing_repository_of_another_server_needs_no_token(gitlab: GitServer
     assert "only public repositories of this server" in error.message and "TOKEN" not in error.message
 
 
-def test_git_goes_to_the_address_that_was_looked_at_and_asks_for_no_other(github: GitServer) -> None:
+def test_git_connects_to_the_pinned_address_only(github: GitServer) -> None:
     commit = github.create("org/repo").commit({"a": "x"})
     host = f"git.example:{github.url.rpartition(':')[2]}"
     pin = [("http.curloptResolve", f"{host}:127.0.0.1")]  # as `base.git_hosts.pinned` writes it
@@ -241,7 +239,7 @@ def test_a_server_that_is_not_public_has_to_be_in_the_settings(
 # Errors
 
 
-def test_an_unknown_commit_is_the_users_to_mend(github: GitServer, checkout: Checkout) -> None:
+def test_an_unknown_commit_is_a_user_error(github: GitServer, checkout: Checkout) -> None:
     github.create("org/repo").commit({"a": "x"})
     error = failure(checkout, "org/repo", UNKNOWN)
     assert isinstance(error, UserError) and error.cause == "commit_not_found"
@@ -249,7 +247,7 @@ def test_an_unknown_commit_is_the_users_to_mend(github: GitServer, checkout: Che
 
 
 @pytest.mark.parametrize("token", ["", TOKEN])
-def test_a_missing_repository_is_the_users_to_mend(github: GitServer, checkout: Checkout, token: str) -> None:
+def test_a_missing_repository_is_a_user_error(github: GitServer, checkout: Checkout, token: str) -> None:
     error = failure(checkout, "org/nosuch", UNKNOWN, token=token)
     assert isinstance(error, UserError) and error.cause == "repository_not_found"
     assert "org/nosuch" in error.message and "REPO2HUB_GITHUB_TOKEN" in error.message
@@ -264,7 +262,7 @@ def test_a_private_repository_without_a_token_looks_like_a_missing_one(
     assert "to build a private repository, an admin sets REPO2HUB_GITHUB_TOKEN" in error.message
 
 
-def test_a_wrong_token_is_the_admins_to_mend(github: GitServer, checkout: Checkout) -> None:
+def test_a_wrong_token_is_an_infrastructure_error(github: GitServer, checkout: Checkout) -> None:
     commit = github.create("org/secret", token=TOKEN).commit({"a": "x"})
     error = failure(checkout, "org/secret", commit, token="ghs_anotherlongtoken")
     assert isinstance(error, InfrastructureError) and error.cause == "token_refused"
@@ -285,7 +283,7 @@ def test_an_untrusted_certificate_names_the_setting(
     assert "REPO2HUB_EXTRA_CA_CERTS" in error.message
 
 
-def test_a_path_that_git_refuses_is_the_users_to_mend(github: GitServer, checkout: Checkout) -> None:
+def test_a_path_that_git_refuses_is_a_user_error(github: GitServer, checkout: Checkout) -> None:
     commit = github.create("org/repo").commit({"a/git~1/config": "x"})
     error = failure(checkout, "org/repo", commit)
     assert isinstance(error, UserError) and error.cause == "checkout_refused"
@@ -298,7 +296,7 @@ def test_a_fetch_can_be_stopped(github: GitServer, checkout: Checkout) -> None:
         checkout("org/repo", commit)
 
 
-def test_the_time_limit_that_is_named_is_the_whole_one(github: GitServer, checkout: Checkout) -> None:
+def test_a_timeout_names_the_whole_limit(github: GitServer, checkout: Checkout) -> None:
     commit = github.create("org/repo").commit({"a": "x"})
     with pytest.raises(UserError, match=r"stopped after 0\.001 s"):
         checkout("org/repo", commit, limit=0.001)

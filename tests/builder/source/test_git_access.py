@@ -78,7 +78,7 @@ def test_the_machines_own_bundle_is_named_to_git(tmp_path: Path) -> None:
     assert "GIT_SSL_CAINFO" not in GitAccess(GITHUB, None, tmp_path, None).environment()
 
 
-def test_git_sees_nothing_of_this_host_but_how_to_reach_the_network() -> None:
+def test_git_gets_only_the_network_settings_of_this_host() -> None:
     here = {
         "PATH": "/bin",
         "HOME": "/root",

@@ -1,4 +1,4 @@
-"""When `.git` is part of the build, told by the files of a repository."""
+"""Which files of a repository keep `.git` in the build."""
 
 from pathlib import Path
 

@@ -67,7 +67,7 @@ def test_submodules_speak_http_only(
 
 
 def with_submodule(github: GitServer, url: str, commit: str) -> str:
-    """Return a commit of org/repo whose submodule is said to be at `url`."""
+    """Return a commit of org/repo with a submodule at `url`."""
     escaped = url.replace("\\", "\\\\")
     modules = f'[submodule "lib"]\n\tpath = lib\n\turl = {escaped}\n'
     return github.create("org/repo").commit({".gitmodules": modules}, submodules={"lib": commit})
@@ -113,7 +113,7 @@ def test_a_submodule_s_redirect_is_not_followed(
 
 
 @pytest.mark.parametrize("written", ["{url}/org/lib", "http://x@{host}/org/lib", "http://{host}?/org/lib"])
-def test_a_submodule_on_a_server_that_is_not_listed_is_not_asked_without_tls(
+def test_a_submodule_on_an_unlisted_server_is_not_fetched_without_tls(
     github: GitServer, internal: GitServer, checkout: Checkout, written: str
 ) -> None:
     lib = internal.create("org/lib").commit({"lib.py": "x"})
@@ -127,7 +127,7 @@ def test_a_submodule_on_a_server_that_is_not_listed_is_not_asked_without_tls(
 @pytest.mark.parametrize(
     "host", ["localhost", "127.0.0.1", "2130706433", "169.254.169.254", "[::1]", "a\\@b"]
 )
-def test_a_submodule_on_a_private_network_is_not_asked(
+def test_a_submodule_on_a_private_network_is_not_fetched(
     github: GitServer, checkout: Checkout, host: str, depth: int
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
