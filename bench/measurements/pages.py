@@ -58,6 +58,8 @@ def _views(names: list[str], size: int) -> dict[str, str]:
         "repository page": f"/gh/{repository}",
         "overview": "/admin",
         "metrics": "/metrics",
+        "API: images": "/api/v1/images",
+        "API: builds": "/api/v1/builds",
     }
 
 

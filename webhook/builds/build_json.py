@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
 from db.models import Build, Image
@@ -142,9 +142,14 @@ def _key(build: Build) -> _Key:
 
 
 def _images(session: Session, of: Iterable[Build]) -> dict[_Key, Image]:
-    keys = {_key(build) for build in of if build.status is Status.SUCCEEDED}
-    if not keys:
+    ids = [build.id for build in of if build.status is Status.SUCCEEDED]
+    if not ids:
         return {}
-    columns = tuple_(Image.repository_id, Image.commit, Image.recipe)
-    rows = session.scalars(select(Image).where(columns.in_(keys)))
+    # A join instead of a list of keys, for which SQLite would read all images.
+    same = (
+        Image.repository_id == Build.repository_id,
+        Image.commit == Build.commit,
+        Image.recipe == Build.recipe,
+    )
+    rows = session.scalars(select(Image).join(Build, and_(*same)).where(Build.id.in_(ids)))
     return {(row.repository_id, row.commit, row.recipe): row for row in rows}
