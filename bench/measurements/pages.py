@@ -3,8 +3,12 @@
 One request at a time, as from one user. Set SIZES=100,10000 in the environment to measure fewer.
 """
 
+import statistics
+import time
 from contextlib import ExitStack
 from pathlib import Path
+
+import requests
 
 from bench.harness import wrk
 from bench.harness.history_sizes import measure_sizes
@@ -12,6 +16,7 @@ from bench.harness.rounds import print_median, print_verdict
 from bench.harness.web_processes import service
 from bench.inputs import build_history
 from demo.github.git_server import GitServer
+from tests.support.service import Service
 
 ROUNDS, SECONDS = 3, 1
 TARGET = 50.0
@@ -37,10 +42,12 @@ def _measure(what: str, folder: Path, address: str, size: int) -> dict[str, floa
         github = stack.enter_context(GitServer(folder / "github"))
         ours = stack.enter_context(service(folder / "ours", github, DATABASE_URL=address))
         names = build_history.insert_service_history(what, ours, address, size)
-        return {
-            view: _time(f"{what}, {size:,}: {view}", ours.url, path, folder)
+        title = f"{what}, {size:,}"
+        times = {
+            view: _time(f"{title}: {view}", ours.url, path, folder)
             for view, path in _views(names, size).items()
         }
+        return times | {"first metrics of a process": _time_first_metrics(title, ours)}
 
 
 def _views(names: list[str], size: int) -> dict[str, str]:
@@ -71,3 +78,17 @@ def _time(what: str, url: str, path: str, folder: Path) -> float:
     p99 = [load.p99 for load in loads]
     print_verdict(f"{what}, p99", p99, f"<= {TARGET:g} ms", lambda milliseconds: milliseconds <= TARGET)
     return sorted(load.median for load in loads)[len(loads) // 2]
+
+
+def _time_first_metrics(title: str, ours: Service) -> float:
+    """Restart the process and time its first answer, ROUNDS times."""
+    times = []
+    for _ in range(ROUNDS):
+        ours.stop_all()
+        ours.start("web")
+        ours.wait_until_up()
+        begun = time.perf_counter()
+        requests.get(f"{ours.url}/metrics", timeout=60).raise_for_status()
+        times.append((time.perf_counter() - begun) * 1000)
+    print_median(f"{title}: first metrics of a process", times, "ms")
+    return statistics.median(times)
