@@ -33,8 +33,9 @@ from sqlalchemy.orm import Session, joinedload
 from sqlalchemy.sql.elements import ColumnElement
 
 from db.columns import MAX_ID
-from db.models import IS_ACTIVE, IS_FINAL, IS_QUEUED, IS_RUNNING, Build, Repository
+from db.models import IS_ACTIVE, IS_FINAL, IS_QUEUED, Build, Repository
 from db.queries.visibility import ReadAccess, visible, visible_repository
+from db.records import builds
 from db.sql.insert import dialect_of
 from db.status import FINAL, Status, Trigger
 
@@ -210,7 +211,7 @@ def search(
 
     Looks through WINDOW builds at a time, so that a word that nobody wrote costs no more than one that all did.
     """
-    top = min(below, newest_id(session) + 1)
+    top = min(below, builds.newest_id(session) + 1)
     bottom = top - SEARCH_WINDOW
     named = exists().where(
         Repository.id == Build.repository_id, Repository.name_key.contains(text.lower(), autoescape=True)
@@ -222,11 +223,6 @@ def search(
     if len(found) == limit:
         return SearchResult(found, found[-1].id)
     return SearchResult(found, bottom if bottom > 1 else None)
-
-
-def newest_id(session: Session) -> int:
-    """Return the highest id of a build; 0 before the first."""
-    return session.scalar(select(func.max(Build.id))) or 0
 
 
 def builds_by_commit_prefix(
@@ -267,13 +263,6 @@ def _queue_positions(session: Session, ids: Sequence[int]) -> dict[int, int]:
     number = func.row_number().over(order_by=(Build.priority, Build.id))
     queue = select(Build.id, number.label("place")).where(IS_QUEUED).subquery()
     return {row.id: row.place for row in session.execute(select(queue).where(queue.c.id.in_(ids)))}
-
-
-def list_running(session: Session, *, limit: int = 200) -> Sequence[Build]:
-    """Return what runs, the oldest first."""
-    statement = select(Build).where(IS_RUNNING).options(joinedload(Build.repository))
-    # Not in the order of ids: SQLite would then rather read every build than sort the few that run.
-    return session.scalars(statement.order_by(Build.started_at).limit(limit)).all()
 
 
 def search_repositories(

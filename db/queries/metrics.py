@@ -48,11 +48,6 @@ def queue_load(session: Session) -> QueueLoad:
     return QueueLoad(queued, oldest, running or 0)
 
 
-def newest_id(session: Session) -> int:
-    """Return the highest id of a build that can be seen; 0 before the first."""
-    return session.scalar(select(func.max(Build.id))) or 0
-
-
 def uncommitted_writers(session: Session) -> frozenset[str]:
     """Return the transactions that may yet commit builds with lower ids than some that can be seen.
 

@@ -22,7 +22,6 @@ from sqlalchemy import (
     and_,
     bindparam,
     delete,
-    func,
     insert,
     literal,
     or_,
@@ -155,12 +154,6 @@ def list_given_up(session: Session, limit: int = 20) -> Sequence[Report]:
 def oldest_pending(session: Session) -> Report | None:
     """Return the oldest report that is not settled, or None."""
     return session.scalar(select(Report).where(IS_DUE).order_by(Report.id).limit(1))
-
-
-def waiting(session: Session) -> dict[str, int]:
-    """Return the number of reports that are not settled, by channel."""
-    counted = select(Report.channel, func.count()).where(IS_DUE).group_by(Report.channel)
-    return {channel: count for channel, count in session.execute(counted)}
 
 
 def remove_settled(session: Session, *, now: datetime) -> int:

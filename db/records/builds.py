@@ -7,7 +7,7 @@ from sqlalchemy import Select, and_, bindparam, func, or_, select
 from sqlalchemy.orm import Session, joinedload
 
 from db.columns import MAX_ID
-from db.models import IS_ACTIVE, IS_QUEUED, IS_RUNNING, Build, LogChunk, Repository
+from db.models import IS_QUEUED, IS_RUNNING, Build, LogChunk, Repository
 from db.status import HeartbeatResult, Status
 
 
@@ -75,21 +75,16 @@ def queue_position(session: Session, build: Build) -> int | None:
     return (session.scalar(statement) or 0) + 1
 
 
-def active(session: Session, limit: int = 100) -> Sequence[Build]:
-    """Return the running builds, then the queued ones in the order of the queue, with their repositories."""
-    return session.scalars(
-        select(Build)
-        .where(IS_ACTIVE)
-        .options(joinedload(Build.repository))
-        .order_by(Build.status.desc(), Build.priority, Build.id)
-        .limit(limit)
-    ).all()
+def newest_id(session: Session) -> int:
+    """Return the highest id of a visible build; 0 before the first."""
+    return session.scalar(select(func.max(Build.id))) or 0
 
 
-def list_running(session: Session, limit: int) -> Sequence[Build]:
-    """Return up to `limit` running builds with their repositories, the oldest first."""
+def list_running(session: Session, limit: int = 200) -> Sequence[Build]:
+    """Return running builds with their repositories, the oldest first."""
     statement = select(Build).where(IS_RUNNING).options(joinedload(Build.repository))
-    return session.scalars(statement.order_by(Build.id).limit(limit)).all()
+    # Not in the order of ids: SQLite would then read every build instead of sorting the few that run.
+    return session.scalars(statement.order_by(Build.started_at).limit(limit)).all()
 
 
 def commits_with_prefix(session: Session, repository: Repository, prefix: str) -> list[str]:

@@ -14,7 +14,7 @@ from db.models import Build, Repository
 from db.queries import durations, history
 from db.queries.history import ActiveBuild, BuildFilter
 from db.queries.visibility import ReadAccess
-from db.records import builders, repositories
+from db.records import builders, builds, repositories
 from db.status import Status, Trigger
 from webhook.http.errors import HttpError
 from webhook.http.parameters import parse_enum, parse_number
@@ -177,7 +177,7 @@ def _add_active(
 ) -> None:
     """Add the active builds and their expected durations."""
     listing.active, listing.active_total = history.active_builds(session, read_access, matching, limit=PAGE)
-    listing.newest = history.newest_id(session)
+    listing.newest = builds.newest_id(session)
     if listing.active and all(active.build.status is Status.QUEUED for active in listing.active):
         listing.lacks_builder = not builders.any_alive(session, expected_durations.now())
     for repository_id in {active.build.repository_id for active in listing.active}:

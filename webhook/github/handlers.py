@@ -81,7 +81,17 @@ class DeliveryHandlers:
         if push.commit is None or reason:
             reason = reason or "no_commit"
             return HandlerResult("skipped", reason, repository=repository, ref=push.ref, commit=push.commit)
-        return self._enqueue(session, repository, push, push.commit, is_newest=is_newest, now=now)
+        return self._enqueue(
+            session,
+            repository,
+            push.ref,
+            push.commit,
+            pushed_at=push.pushed_at,
+            title=push.title,
+            author=push.author,
+            cancel_older=self.settings.supersede if is_newest else None,
+            now=now,
+        )
 
     def pull_request(self, session: Session, pull: PullRequest, now: datetime) -> HandlerResult:
         """Request the image of a pull request from a fork, if the settings allow it: anyone can open one.
@@ -112,29 +122,8 @@ class DeliveryHandlers:
             return HandlerResult(
                 "pull_request_closed", repository=repository, ref=pull.ref, cancelled=cancelled
             )
-        return self._enqueue_pull(session, repository, pull, now)
-
-    def _enqueue_pull(
-        self, session: Session, repository: KnownRepository, pull: PullRequest, now: datetime
-    ) -> HandlerResult:
-        entry = enqueue.enqueue_entry(
-            session,
-            repository=repository,
-            ref=pull.ref,
-            commit=pull.commit,
-            recipe=self.recipe,
-            trigger=Trigger.PUSH,
-            pushed_at=pull.updated_at,
-            now=now,
-        )
-        if entry.build is None:
-            return HandlerResult(
-                "exists", "image_exists", repository=repository, ref=pull.ref, commit=pull.commit
-            )
-        supersede.supersede(session, entry.build, cancel=True, now=now)
-        outcome, build_id = entry.outcome.value, entry.build.id
-        return HandlerResult(
-            outcome, repository=repository, ref=pull.ref, commit=pull.commit, build_id=build_id
+        return self._enqueue(
+            session, repository, pull.ref, pull.commit, pushed_at=pull.updated_at, cancel_older=True, now=now
         )
 
     def ping(self, session: Session, ping: Ping, now: datetime) -> HandlerResult:
@@ -184,31 +173,35 @@ class DeliveryHandlers:
         self,
         session: Session,
         repository: KnownRepository,
-        push: Push,
+        ref: str,
         commit: str,
         *,
-        is_newest: bool,
+        pushed_at: datetime | None,
+        title: str | None = None,
+        author: str | None = None,
+        cancel_older: bool | None,
         now: datetime,
     ) -> HandlerResult:
+        """Enqueue a push, and cancel or delay the queued older pushes of its ref; None leaves them as they are."""
         entry = enqueue.enqueue_entry(
             session,
             repository=repository,
-            ref=push.ref,
+            ref=ref,
             commit=commit,
             recipe=self.recipe,
             trigger=Trigger.PUSH,
             now=now,
-            pushed_at=push.pushed_at,
-            commit_title=push.title,
-            commit_author=push.author,
+            pushed_at=pushed_at,
+            commit_title=title,
+            commit_author=author,
         )
         build = entry.build
         if build is None:
-            return HandlerResult("exists", "image_exists", repository=repository, ref=push.ref, commit=commit)
-        if is_newest:
-            supersede.supersede(session, build, cancel=self.settings.supersede, now=now)
+            return HandlerResult("exists", "image_exists", repository=repository, ref=ref, commit=commit)
+        if cancel_older is not None:
+            supersede.supersede(session, build, cancel=cancel_older, now=now)
         outcome = entry.outcome.value
-        return HandlerResult(outcome, repository=repository, ref=push.ref, commit=commit, build_id=build.id)
+        return HandlerResult(outcome, repository=repository, ref=ref, commit=commit, build_id=build.id)
 
 
 def _ref_deleted(

@@ -46,7 +46,6 @@ class Push:
     commit: str | None
     """The commit to build, never the object of an annotated tag. None if the ref was deleted or has no commit."""
     deleted: bool
-    forced: bool
     pushed_at: datetime | None
     message: str
     title: str | None
@@ -98,7 +97,6 @@ class RepositoryChanged:
     """A repository was renamed, transferred, made private or public, or edited; `source` is its new state."""
 
     source: PayloadRepository
-    action: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +147,6 @@ def _push(delivery: PayloadFields) -> Push | Ignored:
         before=None if _is_zero(before) else before,
         commit=None if deleted else _commit_of(ref, after, head.commit("id") if head else None),
         deleted=deleted,
-        forced=bool(delivery.flag("forced")),
         pushed_at=delivery.object("repository").time("pushed_at"),
         message=message,
         title=_first_line(message),
@@ -208,10 +205,9 @@ def _hook_removed(delivery: PayloadFields) -> HookRemoved | Ignored:
 
 
 def _repository_event(delivery: PayloadFields) -> RepositoryChanged | RepositoryDeleted:
-    # The event "public" has no action. It means the same as the action "publicized".
-    action = delivery.optional_text("action") or "publicized"
+    action = delivery.optional_text("action")  # the event "public" has none
     source = _source(delivery)
-    return RepositoryDeleted(source) if action == "deleted" else RepositoryChanged(source, action)
+    return RepositoryDeleted(source) if action == "deleted" else RepositoryChanged(source)
 
 
 def _optional_source(delivery: PayloadFields) -> PayloadRepository | None:

@@ -1,19 +1,18 @@
-"""The endpoint that GitHub delivers to: verify, then read, then record and enqueue in one transaction.
+"""The endpoint for GitHub's deliveries: verify, parse, then record and enqueue in one transaction.
 
-It stands on the `github-webhook` package, whose routing and registry of handlers it keeps and whose view it
-replaces: that one knows only SHA-1 and one secret, authenticates nothing where the secret is empty, signs
-form deliveries over an empty body, runs a redelivery twice, and answers hostile input with 500.
+It subclasses the `github-webhook` package for its routing and replaces its view, which knows only SHA-1 and one
+secret, accepts everything if the secret is empty, verifies forms over an empty body, runs a redelivery twice, and
+answers malformed input with 500.
 
-GitHub waits 10 seconds for the answer and does not deliver again by itself, so nothing here asks anybody but
-the database. Of a delivery whose signature does not hold, nothing is parsed, logged or recorded, and without one
-the body is not even read.
+GitHub waits 10 seconds for the response and does not redeliver on its own, so a delivery depends on the database
+alone. Without a valid signature nothing is parsed, logged or recorded, and without any signature the body is not
+read.
 """
 
 import json
 import re
 import threading
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -42,9 +41,9 @@ ENDPOINT = "/webhook/github"
 MAX_BODY = 25 * 1024 * 1024
 """Bytes; GitHub sends nothing larger."""
 LARGE_DELIVERY = 2**20
-"""Bytes above which a delivery is a large one, as few are."""
+"""Bytes above which a delivery is large. Few are."""
 MAX_LARGE_DELIVERIES = 8
-"""How many of these are held at once: each takes up to 50 MB, also where its signature turns out to be made up."""
+"""The limit of large deliveries in memory: each takes up to 50 MB, even if its signature turns out to be wrong."""
 
 _ATTEMPTS = 3
 _EVENT = re.compile(r"[a-z0-9_]{1,64}")
@@ -61,7 +60,7 @@ class RefusedDelivery(HttpError):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A delivery that was verified and understood."""
+    """A verified and parsed delivery."""
 
     guid: str
     event: str
@@ -70,27 +69,24 @@ class Delivery:
 
 
 class Receiver(Webhook):  # type: ignore[misc]  # the package has no types
-    """The webhook endpoint of one deployment. Raises signature.NoSecret if it is given no secret.
+    """The webhook endpoint of one deployment. Raises signature.NoSecret without a secret.
 
-    A handler registered with `hook(event)` gets (session, happening, now) inside the delivery's transaction
-    and returns its Effect.
+    `handlers` has the handler of each supported event. It is called in the delivery's transaction.
     """
 
     def __init__(
-        self, settings: WebSettings, database: Database, on_outcome: Callable[[str], None] = lambda _: None
+        self,
+        settings: WebSettings,
+        database: Database,
+        handlers: Mapping[str, Handler],
+        on_outcome: Callable[[str], None] = lambda _: None,
     ) -> None:
+        self._handlers = handlers
         self._on_outcome = on_outcome
         self._keys = signature.hmac_keys(secret.get_secret_value() for secret in settings.webhook_secrets)
         self._transactions = GroupCommit(database)
         self._large = threading.BoundedSemaphore(MAX_LARGE_DELIVERIES)
-        self._hooks: dict[str, list[Handler]] = defaultdict(list)
-        super().__init__()  # without a secret: the package would check it its own way
-
-    def init_app(self, app: Flask, endpoint: str = ENDPOINT, secret: None = None) -> None:
-        """Serve deliveries at `endpoint`. The handlers stay, where the package would forget them."""
-        hooks = self._hooks
-        super().init_app(app, endpoint, secret)
-        self._hooks = hooks
+        super().__init__()  # no secret: the package must not verify signatures in its own way
 
     def _postreceive(self) -> tuple[Response, int]:
         try:
@@ -99,17 +95,17 @@ class Receiver(Webhook):  # type: ignore[misc]  # the package has no types
             self._on_outcome("refused")
             log.warning("webhook.refused", status=exc.status, code=exc.code, address=request.remote_addr)
             return jsonify(error={"code": exc.code, "message": str(exc)}), exc.status
-        effect = self._record(delivery)
-        self._on_outcome(effect.outcome)
+        result = self._record(delivery)
+        self._on_outcome(result.outcome)
         log.info(
             "webhook.received",
             guid=delivery.guid,
             github_event=delivery.event,
-            outcome=effect.outcome,
-            reason=effect.reason,
-            build=effect.build_id,
+            outcome=result.outcome,
+            reason=result.reason,
+            build=result.build_id,
         )
-        return jsonify(_answer(effect)), 202 if effect.is_queued else 200
+        return jsonify(_answer(result)), 202 if result.is_queued else 200
 
     def _read_delivery(self) -> Delivery:
         payload = self._payload()
@@ -122,7 +118,7 @@ class Receiver(Webhook):  # type: ignore[misc]  # the package has no types
         return Delivery(guid, event, action_of(payload), parsed_event)
 
     def _payload(self) -> dict[str, Any]:
-        """Return what was sent and signed. Raises RefusedDelivery."""
+        """Return the verified and decoded payload. Raises RefusedDelivery."""
         given = request.headers.get(signature.HEADER)
         refused = RefusedDelivery(
             401, "bad_signature", f"{signature.HEADER} is missing or wrong. Check the webhook's secret."
@@ -137,7 +133,7 @@ class Receiver(Webhook):  # type: ignore[misc]  # the package has no types
 
     @contextmanager
     def _large_delivery_slot(self) -> Iterator[None]:
-        """Hold one of the places for a large delivery, if this may be one. Raises Refused where all are taken."""
+        """Count a delivery that may be large. Raises RefusedDelivery at the limit of large deliveries."""
         length = request.content_length
         if length is not None and length <= LARGE_DELIVERY:
             yield
@@ -152,10 +148,9 @@ class Receiver(Webhook):  # type: ignore[misc]  # the package has no types
             self._large.release()
 
     def _record(self, delivery: Delivery) -> HandlerResult:
-        """Write the delivery and its effects, all or nothing, and try again where the database asks for it.
+        """Record and handle the delivery in one transaction, and retry conflicts and broken connections.
 
-        Two deliveries about one thing at once can stand in each other's way, and a connection can break: the
-        push would be lost for good, since GitHub does not send it again.
+        GitHub does not redeliver on its own, so without the retry the push would be lost.
         """
         record = partial(self._record_once, delivery=delivery)
         source = getattr(delivery.parsed_event, "source", None)
@@ -172,24 +167,23 @@ class Receiver(Webhook):  # type: ignore[misc]  # the package has no types
         guid, event, action = delivery.guid, delivery.event, delivery.action
         if not deliveries.record(session, guid=guid, event=event, action=action, now=now):
             return HandlerResult("duplicate", "delivery_seen_before")
-        effect = self._handle(session, delivery, now)
+        result = self._handle(session, delivery, now)
         deliveries.record_outcome(
             session,
             guid,
-            outcome=effect.outcome,
-            detail=effect.reason,
-            repository_id=effect.repository.id if effect.repository else None,
-            ref=effect.ref,
-            commit=effect.commit,
-            build_id=effect.build_id,
+            outcome=result.outcome,
+            detail=result.reason,
+            repository_id=result.repository.id if result.repository else None,
+            ref=result.ref,
+            commit=result.commit,
+            build_id=result.build_id,
         )
-        return effect
+        return result
 
     def _handle(self, session: Session, delivery: Delivery, now: datetime) -> HandlerResult:
         if isinstance(delivery.parsed_event, Ignored):
             return HandlerResult("ignored", delivery.parsed_event.reason)
-        effects = [handler(session, delivery.parsed_event, now) for handler in self._hooks[delivery.event]]
-        return effects[0]
+        return self._handlers[delivery.event](session, delivery.parsed_event, now)
 
 
 def register(
@@ -199,25 +193,27 @@ def register(
     endpoint: str = ENDPOINT,
     on_outcome: Callable[[str], None] = lambda _: None,
 ) -> Receiver:
-    """Serve GitHub's deliveries at `endpoint` of the application, and tell `on_outcome` the outcome of each.
+    """Serve GitHub's deliveries at `endpoint`, and call `on_outcome` with the outcome of each.
 
     Raises NoSecret without a secret.
     """
-    receiver = Receiver(settings, database, on_outcome)
-    effects = DeliveryHandlers(settings, settings.recipe())
-    receiver.hook("push")(effects.push)
-    receiver.hook("pull_request")(effects.pull_request)
-    receiver.hook("ping")(effects.ping)
-    receiver.hook("meta")(effects.hook_removed)
-    receiver.hook("repository")(effects.repository)
-    receiver.hook("public")(effects.repository)
+    handlers = DeliveryHandlers(settings, settings.recipe())
+    by_event: dict[str, Handler] = {
+        "push": handlers.push,
+        "pull_request": handlers.pull_request,
+        "ping": handlers.ping,
+        "meta": handlers.hook_removed,
+        "repository": handlers.repository,
+        "public": handlers.repository,
+    }
+    receiver = Receiver(settings, database, by_event, on_outcome)
     receiver.init_app(app, endpoint)
     return receiver
 
 
 def _body() -> bytes:
-    """Return the raw bytes of the request, which are what GitHub signed, whatever their content type."""
-    # One byte more than is allowed, since a body without a length is cut at the limit and not refused.
+    """Return the raw bytes of the request, which GitHub signs whatever the content type is."""
+    # One byte more than is allowed: a body without a length is cut at the limit, not refused.
     request.max_content_length = MAX_BODY + 1
     try:
         body = request.get_data(cache=False, parse_form_data=False)
@@ -272,14 +268,14 @@ def _header(name: str, pattern: re.Pattern[str]) -> str:
     return value
 
 
-def _answer(effect: HandlerResult) -> dict[str, object]:
+def _answer(result: HandlerResult) -> dict[str, object]:
     answer = {
-        "outcome": effect.outcome,
-        "reason": effect.reason,
-        "repository": effect.repository and effect.repository.full_name,
-        "ref": effect.ref,
-        "commit": effect.commit,
-        "build": effect.build_id,
-        "cancelled": effect.cancelled or None,
+        "outcome": result.outcome,
+        "reason": result.reason,
+        "repository": result.repository and result.repository.full_name,
+        "ref": result.ref,
+        "commit": result.commit,
+        "build": result.build_id,
+        "cancelled": result.cancelled or None,
     }
     return {name: value for name, value in answer.items() if value is not None}

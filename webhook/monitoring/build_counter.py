@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from db.database import Database
 from db.queries import metrics
 from db.queries.metrics import EndedCount
-from db.records import ended_totals
+from db.records import builds, ended_totals
 from db.records.ended_totals import EndedBuildCounts, EndedTotals
 
 _BATCH = 100_000  # builds in one statement
@@ -50,7 +50,7 @@ class EndedBuildCounter:
                 active = metrics.active_ids(session)
                 settled = _between(session, self._settled_to, upto)
                 settled += _sum_rows(metrics.count_ended_among(session, self._unfinished - active))
-                recent = _between(session, upto, metrics.newest_id(session))
+                recent = _between(session, upto, builds.newest_id(session))
             self._settled += settled
             self._settled_to = upto
             self._unfinished = frozenset(build_id for build_id in active if build_id <= upto)
@@ -78,7 +78,7 @@ class EndedBuildCounter:
         """
         with self._database.read() as session:
             if self._writing is None:
-                self._seen = metrics.newest_id(session)
+                self._seen = builds.newest_id(session)
                 self._writing = metrics.uncommitted_writers(session)
             elif self._writing:
                 self._writing &= metrics.uncommitted_writers(session)

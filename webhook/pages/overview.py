@@ -13,7 +13,7 @@ from db.queries.history import BuildFilter
 from db.queries.overview import EndedBuild
 from db.queries.visibility import UNRESTRICTED
 from db.queue import outbox
-from db.records import builders
+from db.records import builders, builds
 from db.status import Status
 
 DAYS = 7
@@ -41,7 +41,7 @@ class RecentBuilds(NamedTuple):
 
 def collect(session: Session, now: datetime) -> dict[str, Any]:
     """Return the context of the overview template."""
-    running = history.list_running(session)
+    running = builds.list_running(session)
     by_worker: dict[str, list[Any]] = {}
     for build in running:
         by_worker.setdefault(build.worker or "", []).append(build)

@@ -15,7 +15,7 @@ from db.queries.visibility import UNRESTRICTED, ReadAccess
 from db.queue import transitions
 from db.queue.enqueue import Enqueued
 from db.queue.enqueue import enqueue as enqueue_build
-from db.records import repositories
+from db.records import builds, repositories
 from db.status import Reason, Status, Trigger
 from tests.conftest import NOW, RECIPE
 from tests.db.numbered_rows import commit, insert_rows, number
@@ -283,7 +283,7 @@ def test_a_later_page_starts_reading_at_its_key(full: Database) -> None:
 
 
 def test_running_builds_are_read_by_an_index(full: Database) -> None:
-    plan = plan_of(full, history.list_running)
+    plan = plan_of(full, builds.list_running)
     assert "ix_build_lease" in plan or "uq_build_active" in plan, plan
     assert "Seq Scan on build" not in plan and "pk_build" not in plan, plan
 

@@ -113,13 +113,17 @@ def test_reap_reads_only_the_index_of_leases(full_database: Database) -> None:
 
 def test_queue_position_reads_only_the_index_of_queued_builds(full_database: Database) -> None:
     with full_database.read() as session:
-        last = session.get_one(Build, history.newest_id(session))
+        last = session.get_one(Build, builds.newest_id(session))
     plan = plan_of(full_database, lambda session: builds.queue_position(session, last))
     assert reads_only(plan, "ix_build_claim"), plan
 
 
 @pytest.mark.parametrize(
-    "read", [builds.active, lambda session: history.page_with_active(session, UNRESTRICTED, BuildFilter())]
+    "read",
+    [
+        lambda session: history.active_builds(session, UNRESTRICTED, BuildFilter()),
+        lambda session: history.page_with_active(session, UNRESTRICTED, BuildFilter()),
+    ],
 )
 def test_active_builds_are_read_by_the_index_of_active_builds(
     full_database: Database, read: Callable[[Session], object]

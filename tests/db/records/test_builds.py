@@ -120,8 +120,9 @@ def test_active_builds_are_listed_in_the_order_of_the_queue(
         transitions.cancel(session, ids[1], by=None, now=NOW)
     enqueue(commit="e" * 40, trigger=Trigger.LAUNCH)
     with database.read() as session:
-        active = [build.id for build in builds.active(session)]
-    assert active == [ids[0], ids[4], ids[2], ids[3]]
+        found, total = history.active_builds(session, UNRESTRICTED, BuildFilter())
+    assert [active.build.id for active in found] == [ids[0], ids[4], ids[2], ids[3]]
+    assert total == 4
 
 
 def test_the_newest_build_of_a_commit_is_found_whatever_its_status(

@@ -65,7 +65,7 @@ def test_a_push_is_parsed() -> None:
     result = pushed()
     assert result.source == SOURCE
     assert (result.ref, result.before, result.commit) == ("refs/heads/main", ONE, TWO)
-    assert (result.deleted, result.forced) == (False, False)
+    assert not result.deleted
     assert result.pushed_at == datetime(2019, 5, 15, 15, 20, 57, tzinfo=UTC)
     assert (result.message, result.title, result.author) == ("Add a plot\n\nmore", "Add a plot", "ada")
 
@@ -95,8 +95,8 @@ def test_a_push_without_a_commit_is_a_deletion(changes: dict[str, Any]) -> None:
     assert (gone.deleted, gone.commit, gone.before) == (True, None, ONE)
 
 
-def test_a_forced_push_is_marked() -> None:
-    assert pushed(forced=True).forced
+def test_a_forced_push_is_a_push() -> None:
+    assert pushed(forced=True) == pushed(forced=False)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,6 @@ def test_the_text_of_a_commit_is_sanitized() -> None:
         ({"after": TWO + "\n"}, "after"),
         ({"after": TWO[:-1]}, "after"),
         ({"deleted": "yes"}, "deleted"),
-        ({"forced": 1}, "forced"),
         ({"head_commit": []}, "head_commit"),
         ({"head_commit": {"id": "x"}}, "head_commit.id"),
         ({"head_commit": {"id": TWO, "message": 1}}, "head_commit.message"),
@@ -210,11 +209,11 @@ def test_a_removed_hook_has_a_repository_or_an_organization() -> None:
 @pytest.mark.parametrize("action", ["renamed", "transferred", "privatized", "edited", "archived", "new_one"])
 def test_a_change_of_a_repository_has_its_new_state(action: str) -> None:
     delivery = {"action": action, "repository": REPOSITORY}
-    assert parse_event("repository", delivery) == RepositoryChanged(SOURCE, action)
+    assert parse_event("repository", delivery) == RepositoryChanged(SOURCE)
 
 
 def test_the_event_public_is_a_change_of_a_repository() -> None:
-    assert parse_event("public", {"repository": REPOSITORY}) == RepositoryChanged(SOURCE, "publicized")
+    assert parse_event("public", {"repository": REPOSITORY}) == RepositoryChanged(SOURCE)
 
 
 def test_a_deleted_repository_is_parsed() -> None:

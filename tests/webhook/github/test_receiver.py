@@ -35,6 +35,7 @@ from webhook.github.receiver import (
     LARGE_DELIVERY,
     MAX_BODY,
     MAX_LARGE_DELIVERIES,
+    Handler,
     Receiver,
     register,
 )
@@ -247,8 +248,8 @@ def test_a_redelivery_changes_nothing(deliver: Deliver, database: Database) -> N
     assert (count(database, Build), count(database, Delivery)) == (1, 1)
 
 
-def fails_once(receiver: Receiver, error: Exception) -> None:
-    """Make the receiver's push handler record a repository, and raise the error the first time."""
+def fails_once(error: Exception) -> Handler:
+    """Return a push handler that records a repository, and raises the error the first time."""
     errors = [error]
 
     def handler(session: Session, push: Push, now: datetime) -> HandlerResult:
@@ -257,16 +258,14 @@ def fails_once(receiver: Receiver, error: Exception) -> None:
             raise errors.pop()
         return HandlerResult("done", repository=repository)
 
-    receiver.hook("push")(handler)
+    return handler
 
 
 def test_a_failed_delivery_is_not_recorded_and_can_be_redelivered(
     settings: WebSettings, database: Database
 ) -> None:
     app = Flask("tests")
-    receiver = Receiver(settings, database)
-    fails_once(receiver, ZeroDivisionError())
-    receiver.init_app(app)
+    Receiver(settings, database, {"push": fails_once(ZeroDivisionError())}).init_app(app, ENDPOINT)
     deliver, guid = Deliver(app.test_client()), str(uuid4())
     assert deliver("push", push(), guid=guid).status_code == 500
     assert (count(database, Delivery), count(database, Repository)) == (0, 0)
@@ -286,9 +285,7 @@ def test_a_push_is_retried_after_a_conflict_in_the_database(
     settings: WebSettings, database: Database, error: Exception
 ) -> None:
     app = Flask("tests")
-    receiver = Receiver(settings, database)
-    fails_once(receiver, error)
-    receiver.init_app(app)
+    Receiver(settings, database, {"push": fails_once(error)}).init_app(app, ENDPOINT)
     answer = Deliver(app.test_client())("push", push())
     assert (answer.status_code, count(database, Delivery)) == (200, 1)
 
@@ -306,7 +303,7 @@ def test_the_application_does_not_start_without_a_secret(
 def test_a_receiver_can_serve_two_applications(settings: WebSettings, database: Database) -> None:
     receiver = register(Flask("first"), settings, database)
     second = Flask("second")
-    receiver.init_app(second)
+    receiver.init_app(second, ENDPOINT)
     assert Deliver(second.test_client())("push", push()).status_code == 202
 
 
