@@ -56,7 +56,7 @@ def _report(what: str, mine: list[Load], peers: list[Load]) -> None:
     print_median(f"{what}: empty Flask answers", [load.per_second for load in peers], "/s")
     print_median(f"{what}: median time of a lookup", [load.median for load in mine], "ms")
     times = ratios([load.median for load in mine], [load.median for load in peers])
-    print_verdict(f"{what}: median time, lookup / empty", times, "<= 1.5", lambda ratio: ratio <= 1.5)
+    print_verdict(f"{what}: median time, lookup / empty", times, "<= 1.3", lambda ratio: ratio <= 1.3)
 
 
 def _get(path: str) -> bytes:
