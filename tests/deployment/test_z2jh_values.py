@@ -115,5 +115,5 @@ def test_without_the_service_the_hub_does_not_start_and_says_what_is_missing() -
 def test_another_spawner_is_refused() -> None:
     c = Config()
     c.JupyterHub.spawner_class = "jupyterhub.spawner.LocalProcessSpawner"
-    with pytest.raises(LauncherError, match="LocalProcessSpawner, no KubeSpawner"):
+    with pytest.raises(LauncherError, match="must be a KubeSpawner, not LocalProcessSpawner"):
         setup_kubespawner(c, service_url="http://127.0.0.1:1/services/binder/")

@@ -25,6 +25,8 @@ from tests.conftest import NOW
 from tests.webhook.api.conftest import OTHER
 from tests.webhook.records import Records
 
+pytestmark = pytest.mark.slow
+
 CHECKS = [
     not_a_server_error,
     content_type_conformance,
