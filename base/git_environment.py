@@ -34,9 +34,10 @@ def git_environment(
     """Return the whole environment of a git that reads from `server` (a provider's server URL), `config` included.
 
     The token is in no command line and no file, and is sent only to `token_url` (a clone URL). GitHub's
-    redirects are followed, because renames cause them; those of other servers are not (see `base.git_hosts`), and
-    none is with a token, which git would send along. git never prompts for a password and uses https only (and
-    http if the server is configured with it). Of `environ`, the search path, proxies and CA bundle are passed on.
+    redirects are followed, because renames cause them; those of other servers are not (see
+    `base.allowed_git_hosts`), and none is with a token, which git would send along. git never prompts for a
+    password and uses https only (and http if the server is configured with it). Of `environ`, the search
+    path, proxies and CA bundle are passed on.
     """
     environment = {name: environ[name] for name in _PASSED_VARIABLES if environ.get(name)}
     environment.setdefault("PATH", DEFAULT_PATH)

@@ -11,7 +11,7 @@ from builder.build import BuiltImage, Job, build_image
 from builder.child_process import StopSignal
 from builder.context import BuilderContext
 from builder.errors import InfrastructureError, Stopped, StopReason, UserError
-from builder.lease import LeaseKeeper, write_within_lease
+from builder.lease_keeper import LeaseKeeper, write_within_lease
 from builder.logs.build_log import BuildLog
 from builder.logs.masking import MIN_SECRET, Masker
 from db.database import Database

@@ -26,7 +26,7 @@ from webhook.builds.listing import ExpectedDurations
 from webhook.builds.service import BuildService
 from webhook.github import receiver
 from webhook.http import error_responses
-from webhook.lookup.lookup import Lookup
+from webhook.lookup.find_image import Lookup
 from webhook.lookup.ls_remote import LsRemote
 from webhook.lookup.remote_ref_cache import RemoteRefCache
 from webhook.lookup.resolve import Resolver

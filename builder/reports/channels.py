@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from base.report_channels import GITHUB_STATUS, notification_channel
-from builder.reports.github_status import GitHubStatusNotifier
+from builder.reports.github_notifier import GitHubStatusNotifier
 from builder.reports.http_client import HttpClient
 from builder.reports.notification import UrlNotifier
 from builder.reports.notifier import Notifier

@@ -17,7 +17,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from builder.lease import write_within_lease
+from builder.lease_keeper import write_within_lease
 from builder.reports.notifier import Notifier, PermanentNotifyError, TransientNotifyError
 from db.database import Database
 from db.models import Build

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from base.git_hosts import HostNotAllowed, with_git_suffix
+from base.allowed_git_hosts import HostNotAllowed, with_git_suffix
 from base.git_messages import is_redirect
 from base.sanitize import one_line
 from builder.child_process import StopSignal
@@ -58,7 +58,7 @@ def fetch(
 
 
 def _fetch_commit(git: Git, access: GitAccess, url: str, commit: str) -> None:
-    """Fetch the commit; redirects are followed by our own rules, not by git (see `base.git_hosts`)."""
+    """Fetch the commit; redirects are followed by our own rules, not by git (see `base.allowed_git_hosts`)."""
     at_github, env = access.is_github(url), _git_environment(access, url)
     try:
         git(_fetch_arguments(url, commit), env)

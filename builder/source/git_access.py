@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from base import git_hosts
+from base import allowed_git_hosts
 from base.git_environment import DEFAULT_PATH, git_environment
 from builder.settings import BuilderSettings
 
@@ -85,7 +85,7 @@ class GitAccess:
         """Return git's whole environment, in which the token is sent to `repository_url` and nowhere else.
 
         Without `repository_url`, and for every other URL, git is anonymous. `urls` are those that git will
-        connect to: their servers are looked up and pinned first. Raises like `base.git_hosts.pin_address`.
+        connect to: their servers are looked up and pinned first. Raises like `base.allowed_git_hosts.pin_address`.
         """
         environ = dict(self.environ)
         if self.extra_ca_certs is not None:
@@ -118,7 +118,9 @@ class GitAccess:
         return self.server or self.github_url
 
     def _pinned(self, url: str) -> list[tuple[str, str]]:
-        return git_hosts.pin_address(url, github_url=self.github_url, hosts=self.hosts, environ=self.environ)
+        return allowed_git_hosts.pin_address(
+            url, github_url=self.github_url, hosts=self.hosts, environ=self.environ
+        )
 
     def _write_ca_bundle(self, extra: Path) -> Path:
         """Write the system's certificates and the extra ones to one file, and return its path."""

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from base.git_hosts import HostNotAllowed, with_git_suffix
+from base.allowed_git_hosts import HostNotAllowed, with_git_suffix
 from base.git_messages import is_redirect
 from base.sanitize import one_line
 from builder.errors import InfrastructureError, UserError

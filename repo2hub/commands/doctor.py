@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import click
 
-from repo2hub.doctor.diagnosis import run_checks
+from repo2hub.doctor.all_checks import run_checks
 from repo2hub.doctor.finding import Finding, Level, nothing_is_broken
 from repo2hub.exit_codes import ExitCode
 from repo2hub.output.terminal import Terminal, Tone

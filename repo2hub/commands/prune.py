@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from builder.engine.docker_client import Engine
 from builder.errors import InfrastructureError
-from builder.prune import PruneResult, remove_images
+from builder.image_removal import PruneResult, remove_images
 from builder.settings import BuilderSettings
 from db.database import Database
 from db.log_store import LogStore

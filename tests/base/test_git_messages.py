@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from base.git_hosts import with_git_suffix
+from base.allowed_git_hosts import with_git_suffix
 from base.git_messages import is_denied, is_hidden, is_redirect
 from builder.errors import InfrastructureError, UserError
 from builder.source import git_errors

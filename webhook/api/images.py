@@ -12,7 +12,7 @@ from webhook.builds.build_json import image_json
 from webhook.builds.json_types import ImageJson, ImageListJson, MissJson, SpecPath
 from webhook.builds.service import BuildRequest, BuildService
 from webhook.http.openapi import ErrorJson, Operation, operation
-from webhook.lookup.lookup import Hit, Miss
+from webhook.lookup.find_image import Hit, Miss
 from webhook.lookup.revision import parse_spec
 from webhook.monitoring.metrics import Metrics
 

@@ -41,7 +41,7 @@ from webhook.builds.backoff import rebuild_allowed_at
 from webhook.builds.service import BuildRequest, BuildService
 from webhook.http.errors import HttpError, ResolveError
 from webhook.http.openapi import Operation, operation
-from webhook.lookup.lookup import Hit, Miss
+from webhook.lookup.find_image import Hit, Miss
 from webhook.lookup.resolve import BUILD_MAX_AGE, Resolved
 from webhook.monitoring.metrics import Metrics
 from webhook.streaming.log_streams import LogStream, LogStreams

@@ -14,7 +14,7 @@ from db.records.build_fields import build_fields, utc_isoformat
 from db.status import Status
 from webhook.builds.advice import advice
 from webhook.builds.json_types import BuildJson, BuildLinks, BuildSummary, FallbackJson, ImageJson, MissJson
-from webhook.lookup.lookup import Miss
+from webhook.lookup.find_image import Miss
 
 _Key = tuple[int, str, str]
 

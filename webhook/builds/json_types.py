@@ -9,7 +9,7 @@ from db.columns import MAX_ID
 from db.records.build_fields import BuildFields, Timestamp
 from db.status import EnqueueOutcome, Phase, Status, Trigger
 from webhook.builds.advice import FixedBy
-from webhook.lookup.lookup import MissState
+from webhook.lookup.find_image import MissState
 
 MAX_PAGE = 100
 """Builds in a page of the API."""

@@ -26,7 +26,7 @@ from webhook.builds.build_json import BuildDescriber, image_json
 from webhook.builds.json_types import BuildJson, RequestedJson
 from webhook.http.errors import HttpError
 from webhook.http.parameters import unknown_build
-from webhook.lookup.lookup import Hit, Lookup, Miss
+from webhook.lookup.find_image import Hit, Lookup, Miss
 from webhook.lookup.resolve import BUILD_MAX_AGE, LOOKUP_MAX_AGE, Resolved, Resolver
 from webhook.lookup.revision import parse_ref
 from webhook.settings import WebSettings

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from base.git_hosts import is_listed
+from base.allowed_git_hosts import is_listed
 from webhook.http.errors import ResolveError
 from webhook.lookup.revision import parse_repository
 

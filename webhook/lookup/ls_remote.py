@@ -21,9 +21,9 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from base import git_hosts
+from base import allowed_git_hosts
+from base.allowed_git_hosts import HostNotAllowed, with_git_suffix
 from base.git_environment import git_environment
-from base.git_hosts import HostNotAllowed, with_git_suffix
 from base.git_messages import is_hidden, is_redirect
 from base.git_providers import git_provider
 
@@ -167,7 +167,7 @@ class LsRemote:
     def _pinned(self, url: str) -> Sequence[tuple[str, str]]:
         server = urlsplit(url).netloc
         try:
-            return git_hosts.pin_address(
+            return allowed_git_hosts.pin_address(
                 url, github_url=self._github_url, hosts=self._hosts, environ=self._environ
             )
         except HostNotAllowed as exc:

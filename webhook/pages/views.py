@@ -68,11 +68,11 @@ class Pages:
             part = request.args.get("part")
             if part == "active":
                 return html.page(
-                    "active.html",
+                    "builds_active.html",
                     listing=listing.collect_active(session, access, query, self.expected_durations),
                 )
             found = listing.collect(session, access, query, self.expected_durations)
-        return html.page("list.html" if part == "list" else "builds.html", listing=found)
+        return html.page("builds_list.html" if part == "list" else "builds.html", listing=found)
 
     def build(self, build: str) -> Answer:
         """Show one build."""

@@ -13,7 +13,7 @@ import pytest
 from docker.errors import ImageNotFound
 from sqlalchemy import select
 
-from builder import prune
+from builder import image_removal
 from builder.engine.docker_client import Engine
 from builder.errors import InfrastructureError
 from db import migrate
@@ -127,7 +127,9 @@ def test_images_of_containers_stay_even_if_a_container_starts_meanwhile(
 
     try:
         with Engine() as ours:
-            removed = prune.remove_images(database, ours, found, unused_since=since, wait=a_server_starts)
+            removed = image_removal.remove_images(
+                database, ours, found, unused_since=since, wait=a_server_starts
+            )
         assert (removed.count, removed.kept) == (0, tuple(names[:2]))
         assert all(is_there(engine, name) for name in names) and recorded(database) == names
     finally:
@@ -169,7 +171,7 @@ def test_an_image_that_is_removed_after_the_time_limit_loses_its_record(
     with database.read() as session:
         found = retention.unused_images(session, unused_since=since, keep=1)
     with TooLate() as late, pytest.raises(InfrastructureError):
-        prune.remove_images(database, late, found, unused_since=since, wait=lambda _seconds: None)
+        image_removal.remove_images(database, late, found, unused_since=since, wait=lambda _seconds: None)
     gone = [name for name in names if not is_there(engine, name)]
     assert len(gone) == 1  # and what was not come to is on record again
     assert recorded(database) == [name for name in names if name not in gone]
@@ -184,7 +186,7 @@ def test_ctrl_c_loses_no_record(database: Database, names: list[str], engine: do
         raise KeyboardInterrupt
 
     with Engine() as ours, pytest.raises(KeyboardInterrupt):
-        prune.remove_images(database, ours, found, unused_since=since, wait=ctrl_c)
+        image_removal.remove_images(database, ours, found, unused_since=since, wait=ctrl_c)
     assert recorded(database) == names and all(is_there(engine, name) for name in names)
 
 
@@ -230,7 +232,7 @@ def test_a_replaced_image_is_pruned_when_no_container_uses_it(
 ) -> None:
     def kept_by_prune() -> list[str]:
         with Engine() as ours:
-            done = prune.remove_images(database, ours, [], unused_since=LONG_AGO)
+            done = image_removal.remove_images(database, ours, [], unused_since=LONG_AGO)
         return [kept for kept in done.kept if kept.startswith(name)]
 
     name, before = build_again()

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from base.settings import SettingsError
-from builder.reports.github_status import GitHubStatusNotifier
+from builder.reports.github_notifier import GitHubStatusNotifier
 from builder.reports.http_client import HttpClient
 from builder.reports.notifier import PermanentNotifyError, TransientNotifyError
 from builder.settings import BuilderSettings

@@ -212,7 +212,7 @@ def test_a_missing_repository_of_another_server_needs_no_token(gitlab: GitServer
 def test_git_connects_to_the_pinned_address_only(github: GitServer) -> None:
     commit = github.create("org/repo").commit({"a": "x"})
     host = f"git.example:{github.url.rpartition(':')[2]}"
-    pin = [("http.curloptResolve", f"{host}:127.0.0.1")]  # as `base.git_hosts.pinned` writes it
+    pin = [("http.curloptResolve", f"{host}:127.0.0.1")]  # as `base.allowed_git_hosts.pinned` writes it
     env = git_environment(github.url, os.environ, github_url=github.url, config=pin)
     argv = ["git", "ls-remote", f"http://{host}/org/repo", "HEAD"]
     said = subprocess.run(argv, env=env, capture_output=True, text=True, check=True, timeout=60).stdout

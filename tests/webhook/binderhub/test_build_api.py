@@ -21,7 +21,7 @@ from tests.webhook.records import Clock, Records
 from webhook.app import STREAMS, create_app
 from webhook.builds.service import BuildService
 from webhook.http.errors import HttpError
-from webhook.lookup.lookup import Lookup
+from webhook.lookup.find_image import Lookup
 from webhook.settings import WebSettings
 
 

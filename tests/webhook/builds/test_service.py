@@ -19,7 +19,7 @@ from webhook.access.permissions import LOCAL_USER, User
 from webhook.builds.build_json import BuildDescriber
 from webhook.builds.service import BuildRequest, BuildService
 from webhook.http.errors import HttpError, ResolveError
-from webhook.lookup.lookup import Hit, Lookup, Miss
+from webhook.lookup.find_image import Hit, Lookup, Miss
 from webhook.lookup.ls_remote import LsRemote
 from webhook.lookup.remote_ref_cache import RemoteRefCache
 from webhook.lookup.resolve import Resolver

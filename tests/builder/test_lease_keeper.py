@@ -9,8 +9,8 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 from structlog.testing import capture_logs
 
-from builder import lease
-from builder.lease import write_within_lease
+from builder import lease_keeper
+from builder.lease_keeper import write_within_lease
 from db.database import Database
 
 LOG: Any = structlog.get_logger()
@@ -18,7 +18,7 @@ LOG: Any = structlog.get_logger()
 
 @pytest.fixture(autouse=True)
 def _retry_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease, "_RETRY_INTERVAL", 0)
+    monkeypatch.setattr(lease_keeper, "_RETRY_INTERVAL", 0)
 
 
 def failing(times: int) -> Any:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from builder.settings import BuilderSettings
-from repo2hub.doctor import diagnosis
-from repo2hub.doctor.diagnosis import run_checks
+from repo2hub.doctor import all_checks
+from repo2hub.doctor.all_checks import run_checks
 from repo2hub.doctor.finding import Finding, Level, ok
 from tests.repo2hub.doctor.conftest import Program, part
 from webhook.settings import Role, WebSettings
@@ -29,7 +29,7 @@ def test_a_check_that_hangs_or_crashes_does_not_affect_others() -> None:
     def crash() -> Finding:
         raise RuntimeError("oh")
 
-    found = diagnosis._run_in_threads(
+    found = all_checks._run_in_threads(
         [
             ("slow", lambda: ok("slow", "x") if hang.wait(30) else None),
             ("crashing", crash),
@@ -78,7 +78,7 @@ def test_with_an_invalid_database_address_no_database_is_checked(
     [("all", ["webhook secret"]), ("webhook", ["webhook secret", "web role"]), ("streams", ["web role"])],
 )
 def test_each_web_role_has_its_checks(role: Role, parts: list[str]) -> None:
-    checks_of_role = diagnosis._web_checks(WebSettings(role=role))
+    checks_of_role = all_checks._web_checks(WebSettings(role=role))
     assert [name for name, _ in checks_of_role] == parts
     for name, check in checks_of_role:
         finding = check()
@@ -89,5 +89,5 @@ def test_each_web_role_has_its_checks(role: Role, parts: list[str]) -> None:
 
 def test_registry_and_uv_are_checked_if_they_are_configured() -> None:
     settings = BuilderSettings(registry_url="http://127.0.0.1:9", buildpacks=("uv", "standard"))
-    parts = [name for name, _ in diagnosis._builder_checks(settings)]
+    parts = [name for name, _ in all_checks._builder_checks(settings)]
     assert {"registry", "uv"} <= set(parts)

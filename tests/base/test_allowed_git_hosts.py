@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from base.git_hosts import HostNotAllowed, pin_address
+from base.allowed_git_hosts import HostNotAllowed, pin_address
 
 GITHUB = "https://github.com"
 HOSTS = ("git.internal", "git.example:8443", "http://127.0.0.1:3000", "*")
