@@ -35,7 +35,10 @@ test: ## Run every test, with a real engine, registry and both databases
 	@machine/packages git ca-certificates postgresql docker-registry chromium nginx-light
 	@machine/venv
 	@machine/node-packages
-	@machine/with-engine $(PYTEST) -n $(WORKERS) --rerun-show-tracebacks --durations 15 tests
+	@status=0; \
+	machine/with-engine $(PYTEST) -n $(WORKERS) -m 'not alone' --rerun-show-tracebacks --durations 15 tests || status=$$?; \
+	$(PYTEST) -m alone tests/webhook/serving || status=$$?; \
+	exit $$status
 
 test-fast: ## Run most of what needs no engine and no browser, within a minute
 	@machine/packages git ca-certificates postgresql

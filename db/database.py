@@ -1,4 +1,4 @@
-"""Connecting to SQLite and PostgreSQL, so that the rest of the code need not know which it is."""
+"""Connect to SQLite or PostgreSQL behind one interface."""
 
 import os
 import sqlite3
@@ -16,10 +16,10 @@ from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 WORK_CHANNEL = "repo2hub_work"
-"""The PostgreSQL channel on which `db.queue.transitions` says that a build may be claimed."""
+"""The PostgreSQL channel that notifies builders of queued builds."""
 
 _WORK_KEY = "repo2hub.work"
-"""Under this name a session notes that its transaction has queued a build."""
+"""The key in `Session.info` that marks a transaction that queued a build."""
 
 WEB_POOL_SIZE, WEB_READ_POOL_SIZE = 10, 5
 BUILDER_POOL_SIZE, BUILDER_READ_POOL_SIZE = 3, 1
@@ -29,13 +29,13 @@ So three web processes and ten builders stay within PostgreSQL's default of 100.
 """
 
 CHANNELS_KEY = "repo2hub.channels"
-"""Under this name a session that writes knows who is to be told of what it changes."""
+"""The key in `Session.info` of the channels that get a report of each status change."""
 
 _CONNECT_SQLITE = {"timeout": 30, "check_same_thread": False}
 
-# A host that vanished must not keep its locks, nor be waited for: PostgreSQL would hold them for two hours.
-# Keepalives do not see what was sent and never acknowledged: Linux repeats it for a quarter of an hour, in which a
-# heartbeat would hang and another builder take the build.
+# A host that disappears must not keep its locks, which PostgreSQL would hold for two hours. Keepalives do not
+# notice data that is never acknowledged: Linux resends it for 15 minutes, in which a heartbeat would hang and
+# another builder would claim the build.
 _KEEPALIVE = {
     "keepalives_idle": 30,
     "keepalives_interval": 10,
@@ -43,7 +43,7 @@ _KEEPALIVE = {
     "tcp_user_timeout": 20_000,
 }
 _PING_AFTER = 1.0
-"""Seconds after which a connection that nobody used is tested before it is used again."""
+"""Seconds of idle time after which a connection is tested before it is used again."""
 _IDLE_SINCE = "repo2hub.idle_since"
 
 _TIME_LIMITS = {
@@ -54,7 +54,7 @@ _TIME_LIMITS = {
 
 
 class Database:
-    """One database: sessions that read and sessions that write.
+    """A database: sessions for reading and sessions for writing.
 
     On SQLite a write transaction begins with BEGIN IMMEDIATE under a lock of this process: SQLite has one
     writer, and a queue in front of it is fairer than its busy handler (p99 101 instead of 500 ms).
@@ -68,7 +68,7 @@ class Database:
         pool_size: int = WEB_POOL_SIZE,
         read_pool_size: int = WEB_READ_POOL_SIZE,
     ) -> None:
-        """Connect to nothing yet.
+        """Prepare the connections without opening any.
 
         `channels` get a report of each change of a build's status, see `db.queue.outbox`. On PostgreSQL at most
         `pool_size` connections are open for sessions and `read_pool_size` for `db.sql.driver.read`; whoever finds
@@ -81,8 +81,8 @@ class Database:
         self.read_pool = _read_pool(self.engine, read_pool_size)
         """Connections for single SELECTs, see `db.sql.driver`: they begin no transaction."""
         self._writing = self.engine.execution_options(begin="BEGIN IMMEDIATE")
-        # In a transaction or not, each statement sees what is committed: so no round trips for BEGIN and ROLLBACK,
-        # and no transaction that stays open while a page is written.
+        # Each statement sees what is committed, in a transaction or not. Autocommit saves the round trips for
+        # BEGIN and ROLLBACK, and no transaction stays open while a page is rendered.
         self._reading = (
             self.engine if self.is_sqlite else self.engine.execution_options(isolation_level="AUTOCOMMIT")
         )
@@ -90,20 +90,20 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """Give a session for reading; what it loaded stays usable after it is closed."""
+        """Provide a session for reading. Loaded objects stay usable after it is closed."""
         with Session(self._reading, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
     def snapshot(self) -> Iterator[Session]:
-        """Give a session for reading all of whose statements see the database as it was at the first of them."""
+        """Provide a session for reading in which all statements see the same state of the database."""
         level = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
         with Session(self.engine.execution_options(**level), expire_on_commit=False) as session:
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """Give a session whose work is committed at the end of the block, or rolled back by an exception."""
+        """Provide a session that commits at the end of the block and rolls back on an exception."""
         with self._write_lock if self.is_sqlite else nullcontext(), self._session() as session:
             with session.begin():
                 yield session
@@ -140,7 +140,7 @@ def _note_idle(_connection: Any, record: Any) -> None:
 
 
 def _ping_if_idle(engine: Engine, connection: Any, record: Any, _proxy: Any) -> None:
-    """Have a connection replaced that broke while nobody used it, as all do when the server restarts.
+    """Replace a connection that broke while it was idle, as all do when the server restarts.
 
     SQLAlchemy's `pool_pre_ping` tests at each checkout, which is three round trips more for each transaction.
     """
@@ -161,7 +161,8 @@ def _sqlite_engine(url: str) -> Engine:
     database = make_url(url).database
     if database and database != ":memory:":
         Path(database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # No limit: a connection is a file, and a writer that waits for one would wait for readers that wait for it.
+    # No limit: a connection is only a file, and a writer that waits for one could deadlock with readers that
+    # wait for it.
     engine = _prepare_connects(
         create_engine(url, pool_size=10, max_overflow=-1, connect_args=_CONNECT_SQLITE)
     )
@@ -170,14 +171,14 @@ def _sqlite_engine(url: str) -> Engine:
 
 
 def _prepare_connects(engine: Engine) -> Engine:
-    """Prepare each connection that the engine is going to make."""
+    """Prepare each new connection."""
     event.listen(engine, "do_connect", _create_private_file)
     event.listen(engine, "connect", _prepare_sqlite)
     return engine
 
 
 def _read_pool(engine: Engine, size: int) -> Engine:
-    """Return the same database by a few other connections, on which each statement stands for itself."""
+    """Return a second pool for the same database, in autocommit mode."""
     is_sqlite = engine.dialect.name == "sqlite"
     connect = _CONNECT_SQLITE if is_sqlite else {**_connect_postgresql(), "autocommit": True}
     # A read takes a fraction of a millisecond, so a few connections serve many threads.
@@ -188,31 +189,34 @@ def _read_pool(engine: Engine, size: int) -> Engine:
 
 
 def _create_private_file(_dialect: Any, _record: Any, arguments: Sequence[Any], _more: Any) -> None:
-    """Make the file, if it is not there, for nobody else: it holds the logs of private repositories.
+    """Create a missing database file readable only by its owner: it holds the logs of private repositories.
 
     SQLite would make it readable to all, and gives the files beside it the same mode.
     """
     path = arguments[0]
     if path != ":memory:" and not Path(path).exists():
-        with suppress(OSError):  # SQLite says why not
+        with suppress(OSError):  # SQLite reports the reason
             os.close(os.open(path, os.O_CREAT, 0o600))
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    # The driver would begin transactions by itself, and always deferred ones: SQLAlchemy's documentation,
+    # The driver would begin deferred transactions itself; see SQLAlchemy's documentation,
     # "Serializable isolation / Savepoints / Transactional DDL" of the SQLite dialect.
     connection.isolation_level = None
     cursor = connection.cursor()
     _use_wal(cursor)
-    # NORMAL would not wait for the disk, and a power cut could take back a push that was acknowledged. GitHub does
-    # not send it again, and the head it moved would be trusted as it was. It costs one fsync for each commit.
+    # With NORMAL a commit does not wait for the disk, and a power failure could lose an acknowledged push, which
+    # GitHub does not redeliver. FULL costs one fsync per commit.
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
 
 
 def _use_wal(cursor: sqlite3.Cursor) -> None:
-    """Let the file be in WAL mode. The first connections to a new one meet here, and SQLite does not wait then."""
+    """Enable WAL mode.
+
+    Retries, because SQLite does not wait while another connection does the same to a new file.
+    """
     until = time.monotonic() + _CONNECT_SQLITE["timeout"]
     while True:
         try:
@@ -229,6 +233,6 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def notify_work(session: Session) -> None:
-    """Have the builders notified once the transaction is committed; on SQLite they poll instead."""
+    """Notify the builders when the transaction is committed. On SQLite they poll instead."""
     if session.get_bind().dialect.name == "postgresql":
         session.info[_WORK_KEY] = True

@@ -1,4 +1,4 @@
-"""What pages and API list: builds that have ended, newest first, and what is under way, all at a bounded cost.
+"""List builds for pages and API at a bounded cost: ended builds, newest first, and active builds.
 
 A page of the history begins below an id (keyset): a hundred thousand builds page as fast as a hundred. An index is
 in the order of ids only below a state and a trigger. Where a filter leaves one of them open, the page is merged
@@ -40,12 +40,12 @@ from db.sql.insert import dialect_of
 from db.status import FINAL, Status, Trigger
 
 SEARCH_WINDOW = 10_000
-"""How many builds one search of titles, authors and messages looks through."""
+"""The number of builds that one search of titles, authors and messages reads."""
 
 
 @dataclass(frozen=True, slots=True)
 class BuildFilter:
-    """Which builds are wanted; None: all. `refs` are full refs of the repository."""
+    """The builds to list; None means all. `refs` are full refs of the repository."""
 
     repository_id: int | None = None
     refs: tuple[str, ...] = ()
@@ -54,14 +54,14 @@ class BuildFilter:
 
 
 class SearchResult(NamedTuple):
-    """What a search found, and the id below which builds were not looked at yet; None: all were."""
+    """The builds that match a search, and the id below which builds were not read; None if all were."""
 
     builds: Sequence[Build]
     below: int | None
 
 
 class ActiveBuild(NamedTuple):
-    """A build under way; `position` is its place among all that wait, None where it runs."""
+    """A queued or running build; `position` is its position in the queue, None if it is running."""
 
     build: Build
     position: int | None
@@ -98,8 +98,8 @@ def page_ids(
 def page_with_active(
     session: Session, read_access: ReadAccess, filters: BuildFilter, *, below: int = MAX_ID, limit: int = 50
 ) -> Sequence[Build]:
-    """Return builds whatever became of them, newest first; else as `page`."""
-    # Before those that have ended: one that ends between the two reads is in both of them, not in neither.
+    """Return active and ended builds, newest first; otherwise like `page`."""
+    # Active builds first: a build that ends between the two reads is then in both results, not in neither.
     active = select(Build.id).where(IS_ACTIVE, *_filter_conditions(filters), visible(read_access))
     ids = {number for number in session.scalars(active) if number < below}
     ids.update(page_ids(session, read_access, filters, below=below, limit=limit))
@@ -107,7 +107,7 @@ def page_with_active(
 
 
 class _PageShape(NamedTuple):
-    """What a page's statement is made of; the rest are its parameters."""
+    """What the statement of a page depends on; everything else is a parameter."""
 
     of_repository: bool
     refs: int
@@ -120,7 +120,7 @@ class _PageShape(NamedTuple):
 
 @lru_cache(maxsize=512)
 def _page_statement(shape: _PageShape) -> Executable:
-    """Return the statement for the ids of a page. Making one of nine stretches takes longer than running it."""
+    """Return the statement for the ids of a page, cached because building it can take longer than running it."""
     condition = visible(shape.read_access)
     keys = list(_keys(shape))
     if keys == [{}]:
@@ -130,13 +130,13 @@ def _page_statement(shape: _PageShape) -> Executable:
 
 
 def _keys(shape: _PageShape) -> Iterator[dict[str, ColumnElement[Any]]]:
-    """Yield what the builds of a filter are found by: values of columns, in the order of one of the indices."""
+    """Yield the column values that select the builds of a filter, in the column order of an index."""
     of = {"repository_id": bindparam("repository_id", type_=BigInteger)} if shape.of_repository else {}
     refs: list[dict[str, Any]] = [
         {"ref": bindparam(f"ref{n}", type_=Build.ref.type)} for n in range(shape.refs)
     ]
     if not (of or refs or shape.status or shape.trigger):
-        yield {}  # all of them
+        yield {}  # all builds
         return
     statuses = FINAL if shape.status is None else (shape.status,)
     triggers = Trigger if shape.trigger is None else (shape.trigger,)
@@ -156,7 +156,7 @@ def _newest(condition: ColumnElement[bool], below: Any, limit: int) -> Select[An
 def _index_range(
     key: dict[str, ColumnElement[Any]], condition: ColumnElement[bool], shape: _PageShape
 ) -> Select[Any]:
-    """As `_newest`, of the builds whose columns have these values: one stretch of an index, read from its end.
+    """Like `_newest`, for builds with these column values: one range of an index, read backwards.
 
     PostgreSQL is asked for a range of one, and in an order that begins with the key: only the one index is in that
     order. Asked with `=`, it might walk the primary key backwards for a word or a repository that it takes to be
@@ -178,7 +178,7 @@ def _index_range(
 
 
 def _inline_limit(limit: int) -> ColumnElement[Any]:
-    """Return a limit that PostgreSQL knows when it plans a prepared statement; else it expects a tenth of all."""
+    """Return a literal limit, so that PostgreSQL knows it when it plans a prepared statement."""
     return bindparam(None, limit, type_=Integer, literal_execute=True)
 
 
@@ -207,7 +207,7 @@ def search(
     below: int = MAX_ID,
     limit: int = 50,
 ) -> SearchResult:
-    """Return builds that have ended and whose commit, author, message or repository has `text` in it.
+    """Return ended builds whose commit title, author, message or repository contains `text`.
 
     Looks through WINDOW builds at a time, so that a word that nobody wrote costs no more than one that all did.
     """
@@ -228,8 +228,8 @@ def search(
 def builds_by_commit_prefix(
     session: Session, read_access: ReadAccess, prefix: str, *, limit: int = 50
 ) -> Sequence[Build]:
-    """Return builds of the commits whose SHA begins so, whatever became of them, newest first."""
-    # "g" is after every digit of a SHA, in each database's order of letters.
+    """Return the builds of all commits whose SHA starts with `prefix`, newest first."""
+    # "g" sorts after every hexadecimal digit.
     ids = (
         select(Build.id)
         .where(Build.commit >= prefix, Build.commit < f"{prefix}g", visible(read_access))
@@ -241,7 +241,7 @@ def builds_by_commit_prefix(
 def active_builds(
     session: Session, read_access: ReadAccess, filters: BuildFilter, *, limit: int = 50
 ) -> tuple[list[ActiveBuild], int]:
-    """Return what runs and what waits, in the order in which it will be done, and how many there are in all."""
+    """Return running and queued builds in the order of the queue, and their total number."""
     if filters.status in FINAL:
         return [], 0
     condition = and_(IS_ACTIVE, *_filter_conditions(filters), visible(read_access))
@@ -257,7 +257,7 @@ def active_builds(
 
 
 def _queue_positions(session: Session, ids: Sequence[int]) -> dict[int, int]:
-    """Return the place of each of these among all that wait, whoever may see those."""
+    """Return the queue positions of these builds, counting all queued builds, visible or not."""
     if not ids:
         return {}
     number = func.row_number().over(order_by=(Build.priority, Build.id))
@@ -268,7 +268,7 @@ def _queue_positions(session: Session, ids: Sequence[int]) -> dict[int, int]:
 def search_repositories(
     session: Session, read_access: ReadAccess, text: str, *, limit: int = 6
 ) -> Sequence[Repository]:
-    """Return repositories with `text` in their name."""
+    """Return repositories whose name contains `text`."""
     matches = Repository.name_key.contains(text.lower(), autoescape=True)
     statement = select(Repository).where(
         matches, Repository.enabled.is_(True), visible_repository(read_access)
@@ -277,7 +277,7 @@ def search_repositories(
 
 
 def refs_with_builds(session: Session, repository_id: int, names: Sequence[str]) -> tuple[str, ...]:
-    """Return those of these full refs that the repository has builds of."""
+    """Return the full refs among `names` that the repository has builds of."""
 
     def has_builds(ref: str) -> bool:
         of_ref = select(Build.id).where(Build.repository_id == repository_id, Build.ref == ref)

@@ -1,4 +1,4 @@
-"""Counts over all builds, for the metrics: cheap to read every few seconds, however many builds there are."""
+"""Count builds for the metrics, at a cost that does not depend on the length of the history."""
 
 from collections.abc import Collection, Iterator
 from datetime import datetime
@@ -12,8 +12,8 @@ from db.status import Status
 
 _IDS_PER_STATEMENT = 500  # ids in one statement
 
-# Every transaction that writes builds holds this lock from before it draws an id until it ends, and everybody may
-# see who does. The numbers of transactions would not do: one may get its own after it drew the build's.
+# Every transaction that writes builds holds this lock from before it gets an id until it ends. Transaction ids
+# would not do: a transaction can get its own after the build's.
 _WRITERS = text(
     "SELECT virtualtransaction FROM pg_locks WHERE locktype = 'relation' AND mode = 'RowExclusiveLock'"
     " AND relation = to_regclass('build')"
@@ -22,16 +22,16 @@ _WRITERS = text(
 
 
 class QueueLoad(NamedTuple):
-    """How busy the builders are."""
+    """The load of the queue."""
 
     queued: int
     oldest: datetime | None
-    """When the build that has waited longest was asked for."""
+    """When the oldest queued build was requested."""
     running: int
 
 
 class EndedCount(NamedTuple):
-    """How many builds came to one end in as many whole seconds; None where they never began."""
+    """The number of builds with one outcome and duration in seconds; None if they never started."""
 
     status: Status
     provider: str
@@ -40,7 +40,7 @@ class EndedCount(NamedTuple):
 
 
 def queue_load(session: Session) -> QueueLoad:
-    """Return what waits and what runs; both are read from partial indices."""
+    """Return the load of the queue, read from partial indexes."""
     queued, oldest = session.execute(
         select(func.count(), func.min(Build.created_at)).where(IS_QUEUED).select_from(Build)
     ).one()
@@ -49,7 +49,7 @@ def queue_load(session: Session) -> QueueLoad:
 
 
 def uncommitted_writers(session: Session) -> frozenset[str]:
-    """Return the transactions that may yet commit builds with lower ids than some that can be seen.
+    """Return the transactions that may still commit builds with lower ids than visible ones.
 
     PostgreSQL gives a build its id before it commits. SQLite has one writer at a time: there are none.
     """
@@ -64,19 +64,19 @@ def active_ids(session: Session) -> set[int]:
 
 
 def count_ended(session: Session, *, after: int, upto: int) -> Iterator[EndedCount]:
-    """Count the builds that have ended and whose ids are above `after`, and not above `upto`."""
+    """Count the ended builds with ids above `after`, up to and including `upto`."""
     yield from _count_ended(session, and_(Build.id > after, Build.id <= upto))
 
 
 def count_ended_among(session: Session, ids: Collection[int]) -> Iterator[EndedCount]:
-    """Count as `count_ended` does, of the builds with these ids; what is not on record any more does not count."""
+    """Count the ended builds with these ids; deleted builds do not count."""
     listed = sorted(ids)
     for start in range(0, len(listed), _IDS_PER_STATEMENT):
         yield from _count_ended(session, Build.id.in_(listed[start : start + _IDS_PER_STATEMENT]))
 
 
 def _count_ended(session: Session, which: ColumnElement[bool]) -> Iterator[EndedCount]:
-    # By an outer join, and what has ended not by its status: SQLite would go from repository to repository.
+    # An outer join, and `finished_at` instead of the status: otherwise SQLite would loop over the repositories.
     took = cast(extract("epoch", Build.finished_at) - extract("epoch", Build.started_at), BigInteger)
     each = (
         select(Build.status, Repository.provider, took.label("seconds"))

@@ -24,13 +24,13 @@ from db.models import Build, Image, RefHead, Repository
 from db.queries.visibility import ReadAccess, visible, visible_repository
 
 RECENT_IMAGES = 400
-"""How many of the newest images `newest_of_refs` looks at before it looks at all refs."""
+"""The number of newest images that `newest_of_refs` reads before it reads all refs."""
 
 
 def _head_build_id(*which: ColumnElement[bool]) -> ColumnElement[int | None]:
-    """Of a ref: the build that made the image of the commit it stands at, else of the one it stood at before.
+    """The build of the image of a ref's head commit, else of the commit before it.
 
-    It may have been another ref's: a merge that is a fast-forward builds nothing.
+    It may be a build of another ref: a fast-forward merge builds nothing.
     """
 
     def of(commit: ColumnElement[str | None]) -> ColumnElement[int | None]:
@@ -48,7 +48,7 @@ def _newest_of_ref() -> Select[Any]:
     standing = select(_head_build_id()).where(is_of_ref(RefHead))
     own = select(Build.id).join(Image, Image.build_id == Build.id)
     own = own.where(is_of_ref(Build)).order_by(Build.id.desc())
-    own = own.limit(literal_column("1"))  # in the text: PostgreSQL plans for a limit that it knows
+    own = own.limit(literal_column("1"))  # literal, so that PostgreSQL knows it when planning
     newest = func.coalesce(standing.scalar_subquery(), own.scalar_subquery())
     return select(Image).where(Image.build_id == newest)
 
@@ -57,7 +57,7 @@ _NEWEST_OF_REF = _newest_of_ref()
 
 
 def newest_of_ref(session: Session, repository_id: int, ref: str) -> Image | None:
-    """Return the newest image of a ref: of the commit where it stands, else of the one before, else its last one.
+    """Return the newest image of a ref: of its head commit, else of the commit before, else its last one.
 
     The image that was made last may be of an older commit: its push came late, or somebody built it again.
     """
@@ -82,7 +82,7 @@ class RefImage(NamedTuple):
 def newest_of_refs(
     session: Session, recipe: str, read_access: ReadAccess, *, provider: str, limit: int
 ) -> Sequence[RefImage]:
-    """Return the newest image (see `newest_of_ref`) of each ref that has one by this recipe, the newest first.
+    """Return the newest image (see `newest_of_ref`) of each ref that has one of this recipe, newest first.
 
     Of a provider's repositories and of what `read_access` may see. A deleted ref is left out. The refs of the
     newest images mostly fill the list; only if they do not, all refs are read. Neither reads all builds.
@@ -110,7 +110,9 @@ def _recent_images(*columns: Any) -> Select[Any]:
 
 
 def _refs_of_recent_images() -> CTE:
-    """The refs whose newest image may be one of the newest: of its build, or at its commit, now or before."""
+    """The refs whose newest image can be among the newest images: built for them, or of their head or
+    previous commit.
+    """
     made_by = Build.__table__.alias("made_by")
     newest = _recent_images(Image.repository_id, Image.commit, Image.build_id).subquery("newest")
     recent = (
@@ -128,7 +130,7 @@ def _refs_of_recent_images() -> CTE:
 
 
 def _all_refs(read_access: ReadAccess) -> CTE:
-    """The refs that have builds or a head, of the repositories of which anything may be visible.
+    """The refs that have builds or a head, in repositories that can be visible.
 
     A repository's refs are stepped through in an index, so that it does not matter how many builds each has.
     """
@@ -161,9 +163,9 @@ def _all_refs(read_access: ReadAccess) -> CTE:
 
 @lru_cache(maxsize=256)
 def _list_statement(read_access: ReadAccess, *, recent_images: int) -> Select[Any]:
-    """Return the statement, made once for each kind of user: making it takes longer than running it."""
+    """Return the statement, cached per kind of user because building it takes longer than running it."""
     refs = _refs_of_recent_images() if recent_images else _all_refs(read_access)
-    # Cut here, or SQLite would merge it into the statement below and find each image three times.
+    # The limit keeps SQLite from merging it into the statement below and reading each image three times.
     of_ref = (
         select(refs.c.ref, _newest_build_id(refs, read_access).label("build_id"))
         .outerjoin(RefHead, and_(RefHead.repository_id == refs.c.repository_id, RefHead.ref == refs.c.ref))
@@ -187,7 +189,7 @@ def _list_statement(read_access: ReadAccess, *, recent_images: int) -> Select[An
 
 
 def _newest_build_id(refs: CTE, read_access: ReadAccess) -> ColumnElement[int]:
-    """Of a ref: the build that made its newest image, 0 where it has none; see `newest_of_ref`."""
+    """The build of a ref's newest image, or 0 if it has none; see `newest_of_ref`."""
     is_listed = (Image.recipe == bindparam("recipe"), visible(read_access))
 
     def at(commit: ColumnElement[str | None]) -> Any:

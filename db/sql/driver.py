@@ -1,4 +1,4 @@
-"""Statements that are made once and run very often, run on the driver itself.
+"""Run frequent statements directly on the database driver.
 
 Two things happen in front of somebody who waits: a lookup, and a push. Around statements as small as theirs
 SQLAlchemy's own work is four fifths of the time. So it builds such a statement, once for each dialect, says how a
@@ -25,25 +25,25 @@ Request = tuple[Statement, Values]
 _Convert = Callable[[Any], Any] | None
 
 EXECUTE_KEY = "repo2hub.execute"
-"""Under this name a session may hold a function that `execute` calls to run a statement in its place."""
+"""The key in `Session.info` of a function that `execute` calls to run a statement instead of running it itself."""
 
 _CONNECTION_KEY = "repo2hub.connection"
-"""Under this name a session keeps what `Session.connection` gives: to ask is a third of what a statement costs."""
+"""The key in `Session.info` of the cached `Session.connection()`, whose call costs a third of a statement."""
 
 
 class _Prepared(NamedTuple):
     sql: str
     is_positional: bool
     binds: Sequence[tuple[str, _Convert]]
-    """The parameters' names in the driver's order, and how a value is written."""
+    """The parameter names in the driver's order, and how to convert each value."""
     constants: Values
-    """What the statement itself gives."""
+    """Values that the statement itself sets."""
     columns: Sequence[_Convert]
-    """How the values of a row are read."""
+    """How to convert the values of a row."""
 
 
 def read(database: Database, statement: Statement, values: Values) -> list[Row]:
-    """Return the rows of one SELECT, which is a transaction of its own.
+    """Run a SELECT in its own transaction and return its rows.
 
     Raises DBAPIError, or SQLAlchemy's TimeoutError where no connection becomes free.
     """
@@ -52,8 +52,8 @@ def read(database: Database, statement: Statement, values: Values) -> list[Row]:
     except DBAPIError as exc:
         if not exc.connection_invalidated:
             raise
-        # To ask each connection whether it lives would double the round trips. One that broke while nobody used
-        # it is found out here, and the others broke with it.
+        # Testing each connection first would double the round trips. A connection that broke while idle is noticed
+        # here, and the others are broken too.
         database.read_pool.dispose()
         return _read(database, statement, values)
 
@@ -63,7 +63,7 @@ def _read(database: Database, statement: Statement, values: Values) -> list[Row]
     try:
         return _run(connection, database.read_pool.dialect, statement, values)
     except DBAPIError:
-        # Whatever state it was left in, nobody else is to have it.
+        # Its state is unknown, so it must not be reused.
         connection.invalidate()
         raise
     finally:
@@ -74,12 +74,12 @@ def _connection(database: Database) -> PoolProxiedConnection:
     dialect = database.read_pool.dialect
     try:
         return database.read_pool.raw_connection()
-    except dialect.loaded_dbapi.Error as exc:  # `raw_connection` gives the driver's own
+    except dialect.loaded_dbapi.Error as exc:  # `raw_connection` raises the driver's own errors
         raise _wrap_driver_error(exc, dialect) from exc
 
 
 def execute(session: Session, statement: Statement, values: Values) -> list[Row]:
-    """Run a statement in a session's transaction and return its rows, [] where it gives none. Raises DBAPIError.
+    """Run a statement in the transaction of a session and return its rows, if any. Raises DBAPIError.
 
     It does not see what the session has not flushed.
     """
@@ -136,7 +136,7 @@ def _run_batches(
 
 def _session_connection(session: Session) -> Connection:
     connection: Connection | None = session.info.get(_CONNECTION_KEY)
-    if connection is None or connection.closed:  # as it is when its transaction has ended
+    if connection is None or connection.closed:  # because its transaction has ended
         connection = session.info[_CONNECTION_KEY] = session.connection()
     return connection
 
@@ -194,7 +194,7 @@ def _prepare(dialect: Dialect, statement: Statement, given: tuple[str, ...]) -> 
     constants = {
         name: bind.effective_value for bind, name in compiled.bind_names.items() if not bind.required
     }
-    # Columns that have a default and were not given.
+    # Defaults of columns without a value.
     constants |= {column.key: _default(column) for column in compiled.insert_prefetch}
     is_select = isinstance(statement, Select)
     columns = statement.column_descriptions if is_select else statement.returning_column_descriptions
@@ -208,7 +208,7 @@ def _prepare(dialect: Dialect, statement: Statement, given: tuple[str, ...]) -> 
 
 
 def _default(column: Column[Any]) -> Any:
-    assert isinstance(column.default, ColumnDefault)  # noqa: S101 -- we have no others
+    assert isinstance(column.default, ColumnDefault)  # noqa: S101 -- we use no other kind
     return column.default.arg
 
 

@@ -21,7 +21,10 @@ T = TypeVar("T")
 
 
 class GroupCommit:
-    """Runs pieces of work, each all or nothing, in as few transactions and round trips as possible."""
+    """Runs pieces of work in as few transactions and round trips as possible.
+
+    Each piece succeeds or fails as a whole.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -30,7 +33,7 @@ class GroupCommit:
         self._is_led = False
 
     def run(self, work: Callable[[Session], T], *, lock_order: int = 0) -> T:
-        """Return what `work` returns once that is committed, or raise what it or the commit raised.
+        """Return the result of `work` once it is committed, or raise the error of `work` or of the commit.
 
         `work` must change nothing but its session: it runs again, by itself, if another piece of its transaction
         failed. The pieces of a transaction begin in the order of `lock_order`, such as the id of the row that they
@@ -47,7 +50,9 @@ class GroupCommit:
         return piece.result()
 
     def _lead(self) -> None:
-        """Commit all waiting work, our own included, then pass the lead to the first that arrived meanwhile."""
+        """Commit all waiting work including this thread's, then let the first piece that arrived meanwhile
+        lead.
+        """
         with self._gate:
             group, self._waiting = self._waiting, []
         try:
@@ -63,12 +68,13 @@ class GroupCommit:
         has_begun = False
         try:
             with self._database.write() as session:
-                session.connection()  # on SQLite this begins, or fails because another process holds the database
+                # Begins the transaction on SQLite, or fails because another process holds the lock.
+                session.connection()
                 has_begun = True
                 _run_side_by_side(session, [piece.run for piece in group])
         except Exception as exc:
             for piece in group:
-                # If the transaction never began, no piece is to blame, and each would wait as long for its own.
+                # If the transaction did not begin, no piece caused it, and each retry would wait as long.
                 if has_begun and len(group) > 1:
                     self._commit([piece])
                 else:
@@ -109,16 +115,16 @@ def _run_side_by_side(session: Session, tasks: Sequence[Callable[[Session], obje
             turns = [(one, (rows,)) for (one, _), rows in zip(asking, answers, strict=True)]
     finally:
         for one in running:
-            one.throw()  # ends those that an error of another one has left paused
+            one.throw()  # end the tasks that were paused when another one failed
 
 
 def _run_in_own_session(
     session: Session, ask: Callable[[driver.Request], Any], task: Callable[[Session], object]
 ) -> None:
-    """Run a task in a session of its own on the shared transaction: it must not see what others have loaded."""
+    """Run a task in its own session on the shared transaction, so that it does not see objects of other tasks."""
 
     def execute(statement: driver.Statement, values: driver.Values) -> list[driver.Row]:
-        # Once the session itself has sent something it holds a savepoint, and nobody else may come in between.
+        # Once the session has executed something itself it holds a savepoint, and no other task may interleave.
         if own.in_transaction():
             return driver.execute(session, statement, values)
         rows: list[driver.Row] = ask((statement, values))

@@ -1,4 +1,4 @@
-"""INSERT … ON CONFLICT, which both databases have and SQLAlchemy offers only per dialect.
+"""INSERT … ON CONFLICT for both databases; SQLAlchemy has it only per dialect.
 
 The statements are built once for each table: building one takes ten times longer than running it.
 """
@@ -16,7 +16,7 @@ from db.sql import driver
 
 
 def insert_into(dialect: str, model: type[Base]) -> Any:
-    """Return the dialect's INSERT, which knows ON CONFLICT."""
+    """Return the dialect's INSERT, which supports ON CONFLICT."""
     return (postgresql if dialect == "postgresql" else sqlite).insert(model.__table__)
 
 
@@ -50,7 +50,7 @@ def insert_new(
     key: Iterable[str],
     where: TextClause | None = None,
 ) -> Any | None:
-    """Insert a row and return its primary key, or None where a row with the same `key` stands already.
+    """Insert a row and return its primary key, or None if a row with the same `key` exists.
 
     `where` names the partial unique index that the key belongs to.
     """
@@ -62,11 +62,11 @@ def insert_new(
 def insert_missing(
     session: Session, model: type[Base], rows: Sequence[Mapping[str, Any]], *, key: Iterable[str]
 ) -> None:
-    """Insert those of `rows` whose `key` does not stand already."""
+    """Insert the rows whose `key` does not exist."""
     if rows:
         session.execute(_insert_missing(dialect_of(session), model, tuple(key), None), rows)
 
 
 def upsert(session: Session, model: type[Base], *, key: Mapping[str, Any], values: Mapping[str, Any]) -> None:
-    """Insert a row, or give the one with the same `key` the new `values`."""
+    """Insert a row, or update the row with the same `key`."""
     session.execute(_upsert(dialect_of(session), model, tuple(key), tuple(values)), {**key, **values})

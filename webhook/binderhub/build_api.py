@@ -279,7 +279,7 @@ class BinderHubApi:
         if isinstance(exc, HttpError):
             return self._refusal(exc)
         if isinstance(exc, OperationalError | InterfaceError | PoolTimeout):
-            log.error("binder.database_away", error=type(exc).__name__, exc_info=exc)
+            log.error("binder.database_unavailable", error=type(exc).__name__, exc_info=exc)
             message = "The service cannot reach its database. Try again in a few seconds."
             return failed(message, status_code=503, retry=RETRY_BROKEN)
         log.error("binder.failed", error=type(exc).__name__, exc_info=exc)

@@ -51,7 +51,7 @@ def test_any_path_is_answered_with_events_to_the_last(client: FlaskClient) -> No
     @example("/")
     def check(raw: str) -> None:
         path = f"/build/{raw}"
-        # As gunicorn tells it.
+        # As some WSGI servers pass it.
         sent = {"RAW_URI": path, "PATH_INFO": unquote_to_bytes(path).decode("latin-1")}
         with client.get("/", environ_overrides=sent, headers=EVENTS) as answer:
             assert (answer.status_code, answer.mimetype) == (200, "text/event-stream")

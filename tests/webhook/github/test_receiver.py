@@ -182,7 +182,7 @@ class Pending:
 
 
 def _send(deliver: Deliver, body: object, length: int, header: str = SIGNATURE) -> TestResponse:
-    """Send a body in gunicorn's way, whose streams end by themselves, be it too early."""
+    """Send a body as servers do whose streams end by themselves, even if too early."""
     environ = {"CONTENT_LENGTH": str(length), "wsgi.input": body, "wsgi.input_terminated": True}
     return deliver.client.post(ENDPOINT, headers={HEADER: header}, environ_overrides=environ)
 
@@ -219,7 +219,7 @@ def test_an_incomplete_body_is_not_reported_as_a_wrong_signature(deliver: Delive
 @pytest.mark.parametrize("in_chunks", [False, True])
 def test_bodies_over_25_mib_are_rejected(deliver: Deliver, in_chunks: bool) -> None:
     body = b" " * (MAX_BODY + 1)
-    # gunicorn marks a chunked body, which has no length, this way.
+    # A chunked body has no length.
     chunked: dict[str, Any] = {
         "headers": {HEADER: SIGNATURE, "Transfer-Encoding": "chunked"},
         "content_length": None,

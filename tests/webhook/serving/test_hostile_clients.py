@@ -19,7 +19,7 @@ from tests.conftest import NOW
 from tests.webhook.serving import hostile_clients
 from tests.webhook.serving.conftest import LIMIT, Server, Start
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 ANSWERED_WITHIN = 2.0
 """Seconds: GitHub gives up after 10, and does not deliver again."""

@@ -16,7 +16,7 @@ from db.status import Lease, Reason, Status
 from tests.conftest import NOW
 from tests.webhook.serving.conftest import Start
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 VIEWERS, LINES = 2000, 30
 

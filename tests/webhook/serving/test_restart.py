@@ -18,7 +18,7 @@ from db.database import Database
 from db.models import Build, Delivery
 from tests.webhook.serving.conftest import EVENTS, LIMIT, SECRET, deliver
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 RESTARTS = 4
 SENDERS = 4

@@ -22,7 +22,7 @@ from webhook.lookup.remote_ref_cache import MAX_WAITING
 from webhook.serving.bridge import MAX_BODY, REQUEST_THREADS
 from webhook.serving.connections import MAX_HEADER
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 SIGNED = f"X-Hub-Signature-256: sha256={'0' * 64}\r\n"
 
