@@ -44,7 +44,7 @@ def push_error(error: str) -> InfrastructureError:
     if "no space left" in lower:
         return no_space_error("The registry or the builder")
     return InfrastructureError(
-        "registry_unavailable", f"The image was built but could not be pushed: {error[:300]}"
+        "registry_unavailable", f"The image was built but could not be pushed to the registry: {error[:300]}"
     )
 
 

@@ -85,7 +85,7 @@ RULES: tuple[Rule, ...] = (
           "docker login"),
     _infra("tls_untrusted", "push, base image", _CERTIFICATE, TLS_UNTRUSTED),
     _infra("registry_unavailable", "push", r"ERROR: (?P<error>[^\n]+)",
-          "The image was built but could not be pushed: {error}"),
+          "The image was built but could not be pushed to the registry: {error}"),
     _infra("registry_unavailable", "base image", _BUSY,
           "The registry of the base image {subject} is overloaded or limits pulls."),
     _user("base_image_not_found", "base image",
