@@ -13,6 +13,7 @@ from tests.acceptance.standstill import Standstill
 from tests.support.registry import Registry
 from tests.support.service import Service
 from tests.support.stand_in import Answer, Asked, StandIn
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.engine
 
@@ -60,7 +61,9 @@ def test_cancelling_while_building(service: Service, repository: BareRepository)
     commit = repository.commit(service.dockerfile("echo started-to-sleep && sleep 594"))
     build_id = service.push(repository.full_name, commit)["build"]
     service.wait_for_log(build_id, "started-to-sleep")
-    assert any("sleep 594" in command for command in running_commands()) and files_of_builds(service.data_dir)
+    # The log has the words before the step starts, too: in the line that names its command.
+    wait_until(lambda: any("sleep 594" in command for command in running_commands()))
+    assert files_of_builds(service.data_dir)
     service.post(f"builds/{build_id}/cancel")
     build = service.wait_for(build_id)
     assert (build["status"], build["reason"]) == ("cancelled", "requested")
